@@ -1,0 +1,28 @@
+"""`suwen NAME …`: every command of builders and trainers, for people whose own folder shadows our packages."""
+
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def commands() -> dict[str, str]:
+    """Command name -> module, from the files themselves."""
+    found = {}
+    for package in ("builders", "trainers"):
+        for file in sorted((ROOT / package).glob("[!_]*.py")):
+            found[file.stem] = f"{package}.{file.stem}"
+    return found
+
+
+def main() -> None:
+    """Run the command named first, with the rest of the line as its arguments."""
+    known = commands()
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in known:
+        listing = "\n".join(f"  {command}" for command in known)
+        print(f"usage: suwen COMMAND [FLAGS]; suwen COMMAND --help\n{listing}", file=sys.stderr)
+        raise SystemExit(0 if name in ("-h", "--help") else 2)
+    sys.argv[1:2] = []
+    runpy.run_module(known[name], run_name="__main__", alter_sys=True)

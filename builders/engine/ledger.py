@@ -1,0 +1,337 @@
+"""The memory of paid calls: an answer that arrived is never bought again, whatever happens to the run.
+
+SQLite in one file. Every attempt to buy is durable before it is sent, every answer before it is parsed:
+
+    sent ──► answered | refused          under the call's key, for ever
+      └────► failed                      the server said no, nothing was bought
+      └────► in doubt                    cut off, timed out or killed: perhaps paid, held against the budget
+
+Workers hand their statements to one writer thread, which commits what has queued as one transaction (`synchronous=
+FULL`) and wakes them: group commit. A run claims a call before sending it; another run on the same ledger waits for
+that answer instead of buying it twice. A run is alive while it holds its lock file, so a killed run's claims are free.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, TypeVar
+
+from builders.engine.errors import LedgerError
+
+T = TypeVar("T")
+Outcome = Literal["answered", "refused", "failed", "doubt"]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+  key TEXT PRIMARY KEY, refused INTEGER NOT NULL, body BLOB NOT NULL, rehearsal INTEGER NOT NULL,
+  tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, usd REAL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempts (
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL, account TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,
+  tokens INTEGER NOT NULL, usd REAL);
+CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, state);
+CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
+PRAGMA user_version = 1;
+"""
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "9p", "afs", "ceph", "fuse"}
+GATHER_SECONDS = 0.004
+"""How long the writer lets statements queue before it commits: long enough to share an fsync, short beside a call."""
+
+
+class Answer(NamedTuple):
+    """What a call brought back: the raw body, and what it cost. `usd` is None when the price is unknown."""
+
+    body: bytes
+    refused: bool
+    rehearsal: bool
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
+    at: float
+
+
+class Spent(NamedTuple):
+    """What an account has used: settled calls, and attempts in doubt at their worst case."""
+
+    tokens: int
+    usd: float
+    doubtful_calls: int
+    doubtful_tokens: int
+    doubtful_usd: float
+
+
+class Used(NamedTuple):
+    """The answers that went into a build; `usd` is None when the price of any is unknown."""
+
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
+    last_at: float
+    """Unix time of the latest answer."""
+    digest: str
+    """SHA-256 over keys and answers."""
+
+
+class Claim(NamedTuple):
+    """The right to send one attempt."""
+
+    attempt: int
+
+
+class Ledger:
+    """The answers of one file, shared by all runs that name it. Use as a context manager.
+
+    Raises LedgerError when the file cannot be opened, read or written.
+    """
+
+    def __init__(self, path: Path, account: str) -> None:
+        self.path = path
+        self.account = account
+        """Whose spending this run adds to: the folder it builds."""
+        self.owner = uuid.uuid4().hex
+        self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]] | None]
+        self._queue = queue.SimpleQueue()
+        self._shared = not _on_network(path)
+
+    def __enter__(self) -> "Ledger":
+        with _explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _private(self.path)
+            self._lock = self._take_lock()
+            self._reader = self._connect()
+            if self._reader.execute("PRAGMA user_version").fetchone()[0] not in (0, 1):
+                raise LedgerError(f"ledger {self.path}: written by a newer version of this package")
+            self._reader.executescript(SCHEMA)
+            self._free_the_dead()
+        self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._writer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.put(None)
+        self._writer.join()
+        self._reader.close()
+        self._lock.close()
+        self._lock_path(self.owner).unlink(missing_ok=True)
+
+    def find(self, key: str) -> Answer | None:
+        """The answer under a key, if it was ever bought."""
+        with _explained(self.path):
+            row = self._reader.execute(
+                "SELECT body, refused, rehearsal, tokens_in, tokens_out, usd, at FROM answers WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        body, refused, rehearsal, *costs = row
+        return Answer(zlib.decompress(body), bool(refused), bool(rehearsal), *costs)
+
+    async def claim(self, key: str, *, tokens: int, usd: float | None) -> Claim | None:
+        """Durable right to buy `key` at a worst case of `tokens` and `usd`; None when it is bought or being bought."""
+
+        def take(db: sqlite3.Connection) -> Claim | None:
+            if db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
+                return None
+            others = db.execute("SELECT DISTINCT owner FROM attempts WHERE key = ? AND state = 'sent'", (key,))
+            for (owner,) in others.fetchall():
+                if self._alive(owner):
+                    return None
+                _doubt(db, owner)
+            values = (key, self.account, self.owner, tokens, usd)
+            sql = "INSERT INTO attempts (key, account, owner, state, tokens, usd) VALUES (?, ?, ?, 'sent', ?, ?)"
+            return Claim(db.execute(sql, values).lastrowid or 0)
+
+        return await self._do(take)
+
+    async def settle(self, claim: Claim, key: str, answer: Answer) -> None:
+        """Make an answer durable and its cost final; returns once it is on disk."""
+
+        def put(db: sqlite3.Connection) -> None:
+            body = zlib.compress(answer.body, 1)
+            db.execute(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key,
+                    answer.refused,
+                    body,
+                    answer.rehearsal,
+                    answer.tokens_in,
+                    answer.tokens_out,
+                    answer.usd,
+                    answer.at,
+                ),
+            )
+            state = "refused" if answer.refused else "answered"
+            used = (state, answer.tokens_in + answer.tokens_out, answer.usd, claim.attempt)
+            db.execute("UPDATE attempts SET state = ?, tokens = ?, usd = ? WHERE id = ?", used)
+
+        await self._do(put)
+
+    async def fail(self, claim: Claim, outcome: Literal["failed", "doubt"]) -> None:
+        """Record an attempt that brought nothing: `failed` cost nothing, `doubt` may have been paid for."""
+
+        def put(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE attempts SET state = ? WHERE id = ?", (outcome, claim.attempt))
+
+        await self._do(put)
+
+    def spent(self) -> Spent:
+        """What this account has used over all its runs; what other live runs have in flight counts as doubtful."""
+        sql = "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(usd), 0.0), COUNT(*) FROM attempts WHERE account = ? AND "
+        open_calls = sql + "(state = 'doubt' OR (state = 'sent' AND owner != ?))"
+        with _explained(self.path):
+            settled = self._reader.execute(sql + "state IN ('answered', 'refused')", (self.account,)).fetchone()
+            doubtful = self._reader.execute(open_calls, (self.account, self.owner)).fetchone()
+        return Spent(settled[0], settled[1], doubtful[2], doubtful[0], doubtful[1])
+
+    def used(self, keys: Iterable[str]) -> "Used":
+        """What a build was made from: the answers under these keys, each once."""
+        whole = hashlib.sha256()
+        used = Used(0, 0, 0, 0.0, 0.0, "")
+        for key in sorted(set(keys)):
+            answer = self.find(key)
+            if answer is None:
+                continue
+            whole.update(key.encode() + hashlib.sha256(answer.body).digest())
+            usd = None if used.usd is None or answer.usd is None else used.usd + answer.usd
+            tokens_in, tokens_out = used.tokens_in + answer.tokens_in, used.tokens_out + answer.tokens_out
+            used = Used(used.calls + 1, tokens_in, tokens_out, usd, max(used.last_at, answer.at), "")
+        return used._replace(digest=whole.hexdigest())
+
+    async def _do(self, statement: Callable[[sqlite3.Connection], T]) -> T:
+        waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put((statement, waiting))
+        return await asyncio.shield(waiting)
+
+    def _write(self) -> None:
+        """The writer thread: everything that has queued becomes one transaction."""
+        db = self._connect()
+        while (first := self._queue.get()) is not None:
+            time.sleep(GATHER_SECONDS)
+            batch = [first]
+            last = False
+            while not self._queue.empty():
+                queued = self._queue.get()
+                if queued is None:
+                    last = True
+                    break
+                batch.append(queued)
+            self._commit(db, batch)
+            if last:
+                break
+        db.close()
+
+    def _commit(self, db: sqlite3.Connection, batch: list[tuple[Callable[[sqlite3.Connection], Any], Any]]) -> None:
+        results: list[Any] = []
+        error: LedgerError | None = None
+        try:
+            with _explained(self.path):
+                db.execute("BEGIN IMMEDIATE")
+                results = [statement(db) for statement, _ in batch]
+                db.execute("COMMIT")
+        except LedgerError as wrong:
+            error = wrong
+            if db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+        for position, (_, waiting) in enumerate(batch):
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                waiting.get_loop().call_soon_threadsafe(_wake, waiting, results[position] if not error else None, error)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, timeout=60, check_same_thread=False)
+        if self._shared:
+            db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    def _take_lock(self) -> IO[bytes]:
+        if not self._shared:  # no shared-memory index over a network: one run at a time, on a rollback journal
+            whole = self._lock_path("exclusive").open("wb")
+            if not _locked(whole):
+                raise LedgerError(f"ledger {self.path}: on a network file system, and another run is using it")
+            return whole
+        mine = self._lock_path(self.owner).open("wb")
+        _locked(mine)
+        return mine
+
+    def _lock_path(self, owner: str) -> Path:
+        folder = self.path.with_name(self.path.name + ".runs")
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder / owner
+
+    def _alive(self, owner: str) -> bool:
+        if owner == self.owner:
+            return True
+        try:
+            with self._lock_path(owner).open("rb") as lock:
+                return not _locked(lock)
+        except FileNotFoundError:
+            return False
+
+    def _free_the_dead(self) -> None:
+        """Attempts that a dead run had in flight may have been paid for: they become doubtful, and can be asked again."""
+        owners = self._reader.execute("SELECT DISTINCT owner FROM attempts WHERE state = 'sent'").fetchall()
+        for (owner,) in owners:
+            if not self._alive(owner):
+                _doubt(self._reader, owner)
+                self._lock_path(owner).unlink(missing_ok=True)
+
+
+def _doubt(db: sqlite3.Connection, owner: str) -> None:
+    db.execute("UPDATE attempts SET state = 'doubt' WHERE owner = ? AND state = 'sent'", (owner,))
+
+
+def _wake(waiting: "asyncio.Future[Any]", result: Any, error: LedgerError | None) -> None:
+    if waiting.done():
+        return
+    if error is None:
+        waiting.set_result(result)
+    else:
+        waiting.set_exception(error)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take an exclusive lock that the kernel drops when this process dies; False when somebody holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _private(path: Path) -> None:
+    """Create the file readable by its owner alone: answers may hold medical text."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _on_network(path: Path) -> bool:
+    """Whether the file would lie on a file system where SQLite's shared-memory index does not work."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return False
+    best, kind = "", ""
+    for line in mounts.read_text().splitlines():
+        _, point, file_system, *_ = line.split()
+        if path.absolute().is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, file_system
+    return kind.split(".")[0] in NETWORK_FILE_SYSTEMS
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """SQLite's and the disk's errors, as one line that names the file."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, zlib.error) as wrong:
+        raise LedgerError(f"ledger {path}: {wrong}") from wrong

@@ -1,0 +1,100 @@
+"""What a run will ask and cost: guessed before it (`--dry-run`), reckoned from real answers (`--pilot`)."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from builders.engine.ask import Heard
+from builders.engine.endpoints import ServedModel
+from schemas.base import Message
+
+BYTES_A_TOKEN = 4
+"""Rough: Chinese takes about 0.75 tokens a character in current vocabularies, English a token for four letters."""
+CONFIDENT = 1.96
+
+
+class Step(NamedTuple):
+    """One kind of call: how many at least, and the tokens of one."""
+
+    name: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+
+
+class Plan(NamedTuple):
+    """Every kind of call of a run."""
+
+    steps: tuple[Step, ...]
+
+
+class Interval(NamedTuple):
+    """Low, expected, high."""
+
+    low: float
+    mean: float
+    high: float
+
+
+def tokens_of(messages: Sequence[Message]) -> int:
+    """Tokens of a prompt, roughly."""
+    return sum(len(said.content.encode()) for said in messages) // BYTES_A_TOKEN
+
+
+def dry_run(plan: Plan, served: ServedModel, rows: int) -> str:
+    """The plan in words: calls, tokens and money, expected and at worst."""
+    price = served.endpoint.price(served.model)
+    calls = sum(step.calls for step in plan.steps)
+    tokens_in = sum(step.calls * step.tokens_in for step in plan.steps)
+    tokens_out = sum(step.calls * step.tokens_out for step in plan.steps)
+    worst_out = calls * served.endpoint.answer_limit
+    lines = [f"plan: {rows} rows from {served}, {calls} calls at least"]
+    lines += [
+        f"  {step.name}: {step.calls} calls of {step.tokens_in} tokens in, {step.tokens_out} out" for step in plan.steps
+    ]
+    lines.append(f"  expected tokens: {tokens_in:,} in, {tokens_out:,} out (assumed lengths; --pilot 20 measures them)")
+    if price is None:
+        lines.append("  cost: unknown, no price for this model; give --price IN,OUT or usd_per_million in suwen.toml")
+    else:
+        worst = price.usd(tokens_in * BYTES_A_TOKEN, worst_out)
+        lines.append(
+            f"  cost: about ${price.usd(tokens_in, tokens_out):.2f} expected, ${worst:.2f} if every answer is as long as it may be"
+        )
+    return "\n".join(lines)
+
+
+def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int, accepted: int, judged: int) -> str:
+    """What the whole run would cost, as a 95 % interval from the answers of a pilot."""
+    share = wilson(accepted, judged)
+    lines = [f"pilot: {accepted} rows accepted of {judged} judged ({share.low:.0%} to {share.high:.0%} expected)"]
+    low = mean = high = 0.0
+    for step in plan.steps:
+        costs = [heard.usd or 0.0 for heard in measured.get(step.name, ())]
+        tokens = [heard.tokens_in + heard.tokens_out for heard in measured.get(step.name, ())]
+        if not tokens:
+            continue
+        lines.append(f"  {step.name}: {statistics.fmean(tokens):.0f} tokens a call over {len(tokens)} calls")
+        low += total(costs, step.calls).low
+        mean += total(costs, step.calls / share.mean).mean
+        high += total(costs, step.calls / share.low).high
+    lines.append(f"  {rows} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
+    return "\n".join(lines)
+
+
+def total(sample: Sequence[float], calls: float) -> Interval:
+    """The sum over `calls` calls like those of the sample: mean ± 1.96·s·√(n + n²/m) for n calls and a sample of m."""
+    mean = statistics.fmean(sample) if sample else 0.0
+    spread = statistics.stdev(sample) if len(sample) > 1 else mean
+    around = CONFIDENT * spread * math.sqrt(calls + calls**2 / max(len(sample), 1))
+    return Interval(max(0.0, calls * mean - around), calls * mean, calls * mean + around)
+
+
+def wilson(good: int, all_of: int) -> Interval:
+    """Wilson's 95 % interval of a proportion (JASA 22, 1927)."""
+    if all_of == 0:
+        return Interval(0.01, 1.0, 1.0)
+    share, z2 = good / all_of, CONFIDENT**2
+    centre = (share + z2 / (2 * all_of)) / (1 + z2 / all_of)
+    half = CONFIDENT / (1 + z2 / all_of) * math.sqrt(share * (1 - share) / all_of + z2 / (4 * all_of**2))
+    return Interval(max(centre - half, 0.01), max(share, 0.01), min(centre + half, 1.0))

@@ -1,0 +1,193 @@
+"""One build from settings to a released folder: plan, ask, judge, release, and say what happened.
+
+Every builder's `main` ends here. Talk goes to stderr; the last line on stdout is one JSON object.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import schemas
+from builders.engine import plan as planning
+from builders.engine.ask import Switchboard
+from builders.engine.budget import Budget
+from builders.engine.endpoints import ServedModel, served_model
+from builders.engine.errors import LedgerError, Misconfigured, TeacherError
+from builders.engine.ledger import Ledger
+from builders.engine.plan import Plan
+from builders.engine.progress import Progress
+from builders.engine.release import Release, check_folder, read_previous, release
+from builders.engine.run import Stamp, Workshop
+from builders.engine.spool import Spool
+from builders.engine.steps import Steps
+from builders.engine.teacher import Teacher
+from schemas.base import PromptUse, Row
+from schemas.settings import BuildSettings, InputError
+
+SHORT = 3
+"""Exit code: the seeds ran dry before --rows, and --short was not given."""
+STOPPED = 4
+"""Exit code: stopped before the end (Ctrl-C, budget, endpoint lost); the same command goes on where it stood."""
+NO_TEACHER = """--teacher: nobody to ask. Ways on:
+  --teacher rehearsal                        practise: no key, no cost, rows that refuse to be pushed
+  --teacher MODEL@openai                     with OPENAI_API_KEY in the environment
+  --teacher MODEL --base-url http://HOST/v1  any OpenAI-compatible server (vLLM, SGLang, llama.cpp, …)
+  --teacher MODEL@NAME                       an [endpoints.NAME] of suwen.toml or the recipe"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A builder, as the engine sees it."""
+
+    config: str
+    """Name of the data set config, and of its folder."""
+    family: type[Row]
+    steps: Callable[[Workshop], Steps[Any]]
+    prompts: tuple[PromptUse, ...] = ()
+    plan: Callable[[], Plan] | None = None
+    """What the run will ask at least; without it there is no --dry-run and no --pilot."""
+    inputs: tuple[str, ...] = ()
+    """What went in besides the teacher, with hashes, for the card."""
+
+
+def produce(settings: BuildSettings, job: Job) -> int:
+    """Build and release; returns the exit code. Raises InputError on bad input."""
+    served = teacher_of(settings)
+    if (settings.dry_run or settings.pilot) and job.plan is None:
+        raise InputError("--dry-run, --pilot: this builder has no plan to show")
+    if settings.dry_run and job.plan:
+        print(planning.dry_run(job.plan(), served, settings.rows), file=sys.stderr)
+        return 0
+    if settings.max_usd is not None and served.endpoint.price(served.model) is None:
+        raise InputError(
+            f"--max-usd: the price of {served} is unknown; give --price IN,OUT in dollars per million tokens"
+        )
+    check_folder(settings.out)
+    try:
+        return asyncio.run(_produce(settings, job, served))
+    except (Misconfigured, LedgerError) as wrong:
+        raise InputError(str(wrong)) from None
+    except TeacherError as lost:
+        print(f"stopped: {lost}. {_resume(settings)}", file=sys.stderr)
+        return STOPPED
+    except OSError as wrong:
+        where = wrong.filename or settings.out
+        raise InputError(
+            f"{where}: {wrong.strerror or wrong}. Answers paid for are safe in {settings.ledger}"
+        ) from None
+    except KeyboardInterrupt:
+        print(f"ended at once; calls in flight may have been paid for. {_resume(settings)}", file=sys.stderr)
+        return STOPPED
+
+
+def teacher_of(settings: BuildSettings) -> ServedModel:
+    """Who --teacher names; raises InputError, naming the ways on, when nobody."""
+    if settings.teacher is None:
+        raise InputError(NO_TEACHER)
+    return served_model(
+        "--teacher", settings.teacher, base_url=settings.base_url, price=settings.price, recipe=settings.recipe
+    )
+
+
+async def _produce(settings: BuildSettings, job: Job, served: ServedModel) -> int:
+    previous = read_previous(settings.previous, job.config) if settings.previous else None
+    stamp = Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts)
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = stack.enter_context(Ledger(settings.ledger, account=str(settings.out.resolve())))
+        served = await stack.enter_async_context(_started(served))
+        teacher = Teacher(served, at_once=settings.at_once)
+        stack.push_async_callback(teacher.close)
+        spent = ledger.spent()
+        if spent.doubtful_calls:
+            print(
+                f"{spent.doubtful_calls} earlier calls are in doubt: cut off, perhaps paid; they count against the budget",
+                file=sys.stderr,
+            )
+        budget = Budget(max_usd=settings.max_usd, max_tokens=settings.max_total_tokens, spent=spent)
+        switchboard = Switchboard({"teacher": teacher}, ledger=ledger, budget=budget)
+        rows = stack.enter_context(contextlib.closing(Spool(settings.out.resolve().parent)))
+        rejected = stack.enter_context(contextlib.closing(Spool(settings.out.resolve().parent)))
+        workshop = Workshop(switchboard, stamp, rows=rows, rejected=rejected)
+        steps = job.steps(workshop)
+        async with Progress(workshop, settings.pilot or settings.rows) as progress:
+            stopped = await workshop.run(steps.seeds, steps.build, at_once=settings.at_once, key=steps.key)
+        print(progress.line(), file=sys.stderr)
+        if stopped is not None:
+            print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)
+            _last_line(workshop, steps, None)
+            return STOPPED
+        return _finish(settings, job, workshop, steps, previous)
+
+
+def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Any) -> int:
+    if settings.pilot and job.plan:
+        judged = workshop.accepted + sum(workshop.reasons.values())
+        counts = {"rows": settings.rows, "accepted": workshop.accepted, "judged": judged}
+        print(planning.pilot(job.plan(), workshop.measured, **counts), file=sys.stderr)
+        _last_line(workshop, steps, None)
+        return 0
+    short = steps.shortfall()
+    if short is not None and not (settings.short and workshop.accepted):
+        print(f"short: {short}. Nothing was released; --short releases what was reached.", file=sys.stderr)
+        _last_line(workshop, steps, None)
+        return SHORT
+    released = release(
+        settings,
+        family=job.family,
+        workshop=workshop,
+        coverage=steps.coverage(),
+        calls_read=steps.calls_read(),
+        inputs=job.inputs,
+        previous=previous,
+    )
+    _say_what_was_made(settings, workshop, released)
+    _last_line(workshop, steps, released)
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _started(served: ServedModel) -> AsyncIterator[ServedModel]:
+    """The served model; the built-in rehearsal teacher is started first, on a free port of the loopback."""
+    if served.endpoint.name != "rehearsal" or served.endpoint.base_urls != ("http://127.0.0.1/v1",):
+        yield served
+        return
+    from builders.engine.rehearsal.server import Rehearsal
+
+    async with Rehearsal() as rehearsal:
+        yield served._replace(endpoint=served.endpoint.model_copy(update={"base_urls": (rehearsal.url,)}))
+
+
+def _say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Release) -> None:
+    rejects = sum(workshop.reasons.values())
+    print(f"{workshop.accepted + rejects} judged → {rejects} rejected → {workshop.accepted} rows", file=sys.stderr)
+    for reason, count in sorted(workshop.reasons.items(), key=lambda item: -item[1]):
+        print(f"  {count:6d} {reason}", file=sys.stderr)
+    splits = ", ".join(f"{split} {count}" for split, count in released.splits.items())
+    print(f"{released.config} {released.version} → {settings.out} ({splits})", file=sys.stderr)
+    load = f"datasets.load_dataset({str(settings.out)!r}, {released.config!r})"
+    print(f'next: python -c "import datasets; print({load})"', file=sys.stderr)
+
+
+def _last_line(workshop: Workshop, steps: Steps[Any], released: Release | None) -> None:
+    tally = workshop.switchboard.tally
+    summary = {
+        "rows": workshop.accepted,
+        "rejected": dict(sorted(workshop.reasons.items())),
+        "calls": tally.calls,
+        "from_ledger": tally.from_ledger,
+        "surplus": steps.surplus(),
+        "in_doubt": tally.doubtful,
+        "tokens": tally.tokens_in + tally.tokens_out,
+        "usd": round(tally.usd, 6),
+        "version": released.version if released else None,
+        "path": str(released.path) if released else None,
+    }
+    print(json.dumps(summary, ensure_ascii=False), flush=True)
+
+
+def _resume(settings: BuildSettings) -> str:
+    return f"What was paid for is in {settings.ledger}; the same command goes on where it stood"

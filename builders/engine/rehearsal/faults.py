@@ -1,0 +1,64 @@
+"""What a rehearsal can be told to do wrong, and when it does it."""
+
+import hashlib
+import math
+import random
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from schemas.base import Record
+
+Fault = Literal[
+    "throttled", "server_error", "cut", "slow_body", "broken_json", "truncated", "not_a_completion", "flawed_item"
+]
+
+
+class Manners(Record):
+    """How the rehearsal behaves: latency, and the share of answers with each fault. Shares add up to at most 1."""
+
+    latency: float = Field(default=0.0, ge=0)
+    """Median seconds before an answer."""
+    spread: float = Field(default=0.0, ge=0)
+    """Sigma of the log-normal latency."""
+    throttled: float = Field(default=0.0, ge=0, le=1)
+    """Share of 429 answers."""
+    retry_after: float = Field(default=0.0, ge=0)
+    """Seconds in the Retry-After header of a 429."""
+    server_error: float = Field(default=0.0, ge=0, le=1)
+    """Share of 503 answers."""
+    cut: float = Field(default=0.0, ge=0, le=1)
+    """Share of connections closed in the middle of the body."""
+    slow_body: float = Field(default=0.0, ge=0, le=1)
+    """Share of answers that trickle in over a second."""
+    broken_json: float = Field(default=0.0, ge=0, le=1)
+    """Share of structured answers that are no JSON."""
+    truncated: float = Field(default=0.0, ge=0, le=1)
+    """Share of answers cut at their length limit."""
+    not_a_completion: float = Field(default=0.0, ge=0, le=1)
+    """Share of 200 answers that are no chat completion."""
+    flawed_item: float = Field(default=0.0, ge=0, le=1)
+    """Share of lists with an item outside the schema."""
+    answer_chars: int | None = Field(default=None, gt=0)
+    """About how many characters a free answer has."""
+    obey: bool = False
+    """Follow instructions found inside the data it is given, as a gullible model would."""
+
+
+class Turn(NamedTuple):
+    """What happens to one request."""
+
+    fault: Fault | None
+    delay: float
+
+
+def turn(manners: Manners, body: bytes, attempt: int) -> Turn:
+    """The fate of a request: depends on what it says and how often it came, never on the clock."""
+    rng = random.Random(hashlib.sha256(body + attempt.to_bytes(4, "big")).digest())
+    delay = manners.latency * math.exp(rng.gauss(0.0, manners.spread)) if manners.latency else 0.0
+    drawn = rng.random()
+    for fault in Fault.__args__:  # type: ignore[attr-defined]
+        drawn -= getattr(manners, fault)
+        if drawn < 0:
+            return Turn(fault, delay)
+    return Turn(None, delay)

@@ -1,0 +1,239 @@
+"""Write a build as a folder that is the Hub repository: card, manifest, reports, one directory of Parquet per config.
+
+Everything is written beside the target under a temporary name and renamed when it is whole, the manifest last. Equal
+rows give equal bytes: nothing in the folder depends on the clock, the path or the number of calls at once.
+"""
+
+import datetime
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import schemas
+from builders.engine.parquet import ParquetShards
+from builders.engine.run import Rejected, Workshop
+from builders.engine.splits import assign_splits
+from cards.facts import BuildFacts, Cell, DatasetFacts, measure
+from cards.version import FIRST, Difference, difference, next_version
+from schemas.base import Row, canonical
+from schemas.settings import BuildSettings, InputError
+
+if TYPE_CHECKING:
+    import polars
+
+MANIFEST = "manifest.json"
+
+
+class Previous(NamedTuple):
+    """The release a build continues from."""
+
+    version: str
+    content: str
+    """SHA-256 over its data and facts, whatever its version."""
+    rows: "polars.DataFrame"
+    """Columns key, id, split."""
+
+
+class Release(NamedTuple):
+    """What was written."""
+
+    path: Path
+    config: str
+    version: str
+    splits: dict[str, int]
+
+
+def check_folder(out: Path) -> None:
+    """Raise InputError unless `out` is new, empty, or a release of ours that may be replaced."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
+        raise InputError(f"--out {out}: holds files that no builder wrote; name a new or empty folder")
+
+
+def read_previous(folder: Path, config: str) -> Previous:
+    """Version and rows of an earlier release; raises InputError naming what is missing."""
+    import polars as pl
+
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        version, content = str(manifest["version"]), str(manifest["content"])
+    except (OSError, ValueError, KeyError) as wrong:
+        raise InputError(f"--previous {folder}: no release there ({type(wrong).__name__}: {wrong})") from None
+    files = sorted((folder / config).glob("*.parquet"))
+    if not files:
+        raise InputError(f"--previous {folder}: holds no config {config}")
+    frames = []
+    for file in files:
+        try:
+            frame = pl.read_parquet(file, columns=["key", "id"])
+        except (OSError, pl.exceptions.PolarsError) as wrong:
+            raise InputError(f"--previous {file}: {wrong}") from None
+        frames.append(frame.with_columns(split=pl.lit(file.name.split("-")[0])))
+    return Previous(version, content, pl.concat(frames))
+
+
+def release(
+    settings: BuildSettings, *, family: type[Row], workshop: Workshop, coverage: dict[str, tuple[int, int]],
+    calls_read: Iterable[str], inputs: tuple[str, ...], previous: Previous | None,
+) -> Release:  # fmt: skip
+    """Write the folder `settings.out` anew and return what it holds."""
+    config = workshop.stamp.config
+    target = settings.out.resolve()
+    draft = target.with_name(f".{target.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    rows = _write_rows(draft / config, family, workshop, previous)
+    _write_rejected(draft / "rejected", workshop)
+    build = _build_facts(settings, workshop, coverage, {*rows.calls, *calls_read}, inputs)
+    facts = measure(build, {split: [str(path) for path in paths] for split, paths in rows.files.items()})
+    content = _content(facts, draft)
+    changes = difference(previous.rows, rows.index) if previous else Difference(facts.rows, 0, 0, 0)
+    repackaged = previous is not None and previous.content != content
+    version = next_version(previous.version, changes, repackaged=repackaged) if previous else FIRST
+    _describe(draft, facts, version, changes)
+    _write_manifest(draft, facts, version, content)
+    _put_in_place(draft, target)
+    return Release(settings.out, config, version, facts.splits)
+
+
+class _Written(NamedTuple):
+    files: dict[str, list[Path]]
+    index: "polars.DataFrame"
+    calls: set[str]
+
+
+def _write_rows(folder: Path, family: type[Row], workshop: Workshop, previous: Previous | None) -> _Written:
+    """Parquet per split, in the order of the seeds."""
+    import polars as pl
+
+    from schemas.features import arrow_schema
+
+    rows = lambda: (family.model_validate_json(line) for line in workshop.rows)  # noqa: E731
+    old = dict(previous.rows.select("key", "split").iter_rows()) if previous else {}
+    places = assign_splits(((row.key, first_words(row)) for row in rows()), old)
+    index: dict[str, list[str]] = {"key": [], "id": [], "split": []}
+    calls: set[str] = set()
+    with ParquetShards(folder, arrow_schema(family)) as shards:
+        for row in rows():
+            split, cluster = places[row.key]
+            row = row.model_copy(update={"provenance": row.provenance.model_copy(update={"cluster": cluster})})
+            shards.add(split, row.record())
+            for column, value in zip(index.values(), (row.key, row.id, split), strict=True):
+                column.append(value)
+            calls.update(row.provenance.calls)
+    return _Written(shards.files, pl.DataFrame(index), calls)
+
+
+def first_words(row: Row) -> str:
+    """The text by which rows are alike: what is asked first, or the whole content."""
+    if type(row).messages is Row.messages:
+        return canonical(row.model_dump(mode="json", exclude=set(row.about)))
+    return row.messages()[0].content
+
+
+def _write_rejected(folder: Path, workshop: Workshop) -> None:
+    import pyarrow as pa
+
+    schema = pa.schema([pa.field(name, pa.string()) for name in Rejected.model_fields])
+    if not len(workshop.rejected):
+        return
+    with ParquetShards(folder, schema) as shards:
+        for line in workshop.rejected:
+            shards.add("rejected", json.loads(line))
+
+
+def _build_facts(
+    settings: BuildSettings, workshop: Workshop, coverage: dict[str, tuple[int, int]], calls: set[str], inputs: tuple[str, ...]
+) -> BuildFacts:  # fmt: skip
+    stamp = workshop.stamp
+    used = workshop.switchboard.ledger.used(calls)
+    answered = datetime.datetime.fromtimestamp(used.last_at, datetime.UTC)
+    return BuildFacts(
+        config=stamp.config,
+        builder=stamp.builder,
+        code_version=schemas.__version__,
+        license=stamp.license,
+        teachers=tuple(str(teacher.served) for teacher in workshop.switchboard.teachers.values()),
+        prompts=stamp.prompts,
+        inputs=inputs,
+        settings=settings.for_the_record(),
+        coverage={cell: Cell(asked=asked, reached=reached) for cell, (asked, reached) in sorted(coverage.items())},
+        rejected=dict(sorted(workshop.reasons.items())),
+        calls=used.calls,
+        tokens_in=used.tokens_in,
+        tokens_out=used.tokens_out,
+        usd=None if used.usd is None else round(used.usd, 6),
+        ledger_digest=used.digest,
+        answered_on=answered.date().isoformat(),
+    )
+
+
+def _content(facts: DatasetFacts, draft: Path) -> str:
+    """SHA-256 over the data files and the facts: what a release says, whatever it is called."""
+    files = {name: entry["sha256"] for name, entry in _hashes(draft)}
+    return hashlib.sha256(canonical([facts.model_dump(mode="json"), files]).encode()).hexdigest()
+
+
+def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Difference) -> None:
+    from cards.croissant import croissant
+    from cards.dataset_card import dataset_card
+
+    reports = draft / "reports"
+    reports.mkdir()
+    build = facts.build
+    coverage = {cell: found.model_dump() for cell, found in build.coverage.items()}
+    _write_json(reports / "coverage.json", coverage)
+    _write_json(reports / "filters.json", {"judged": facts.judged, "kept": facts.rows, "rejected": build.rejected})
+    _write_json(reports / "changes.json", changes._asdict())
+    (draft / "README.md").write_text(dataset_card(facts, version), encoding="utf-8")
+    _write_json(draft / "croissant.json", croissant(facts, version, dict(_hashes(draft / build.config))))
+
+
+def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str) -> None:
+    build = facts.build
+    manifest = {
+        "version": version,
+        "content": content,
+        "config": build.config,
+        "builder": build.builder,
+        "code_version": build.code_version,
+        "settings": build.settings,
+        "teachers": build.teachers,
+        "prompts": {use.name: use.sha256 for use in build.prompts},
+        "ledger_digest": build.ledger_digest,
+        "splits": facts.splits,
+        "rehearsal": facts.rehearsal,
+        "files": dict(_hashes(draft)),
+    }
+    _write_json(draft / MANIFEST, manifest)
+
+
+def _hashes(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        yield path.relative_to(folder).as_posix(), {"sha256": digest, "bytes": path.stat().st_size}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _put_in_place(draft: Path, target: Path) -> None:
+    """Swap the finished draft for what was there; a crash between the two renames leaves the old release beside it."""
+    import os
+
+    for path in draft.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    draft.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

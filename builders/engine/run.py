@@ -1,0 +1,228 @@
+"""Turn seeds into rows: a pool of workers, each asking for one seed at a time, and what becomes of what they bring.
+
+The order of the rows is the order in which the seeds were handed out, never the order in which answers arrived.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from builders.engine.ask import Asking, Heard, Switchboard
+from builders.engine.errors import Interrupted, Reject
+from builders.engine.spool import Spool
+from schemas.base import PromptUse, Provenance, Record, Row
+
+Seed = TypeVar("Seed", contravariant=True)
+S = TypeVar("S")
+
+
+class Seeds(Protocol[S]):
+    """Seeds in order, and an ear for what became of each."""
+
+    def __aiter__(self) -> AsyncIterator[S]: ...
+
+    def told(self, seed: S, accepted: bool) -> None:
+        """Called once for every seed handed out."""
+        ...
+
+
+class Build(Protocol[Seed]):
+    """A builder: one seed to its rows; raises Reject for a seed that is worth none."""
+
+    async def __call__(self, seed: Seed, ask: Asking) -> Sequence[Row]: ...
+
+
+class Rejected(Record):
+    """A row that did not make it, kept with its reason."""
+
+    key: str
+    builder: str
+    config: str
+    reason: str
+    detail: str
+    row: str
+    """JSON of the seed, or of the row as far as it had come."""
+
+
+class Stamp(NamedTuple):
+    """What the engine writes into the provenance of every row of a build."""
+
+    builder: str
+    version: str
+    config: str
+    license: str
+    prompts: tuple[PromptUse, ...]
+
+
+class Workshop:
+    """One run: seeds in, rows and rejects out."""
+
+    def __init__(self, switchboard: Switchboard, stamp: Stamp, *, rows: Spool, rejected: Spool) -> None:
+        self.switchboard = switchboard
+        self.stamp = stamp
+        self.rows = rows
+        self.rejected = rejected
+        self.accepted = 0
+        self.measured: dict[str, list[Heard]] = {"answers": []}
+        """What each kind of call cost, for a pilot to reckon with."""
+        self.reasons: dict[str, int] = {}
+
+    def reject(self, key: str, verdict: Reject, row: str) -> None:
+        """Keep what was rejected, with its reason."""
+        self.reasons[verdict.reason] = self.reasons.get(verdict.reason, 0) + 1
+        kept = Rejected(
+            key=key,
+            builder=self.stamp.builder,
+            config=self.stamp.config,
+            reason=verdict.reason,
+            detail=verdict.detail,
+            row=row,
+        )
+        self.rejected.add(key, kept.model_dump_json())
+
+    async def run(self, seeds: Seeds[S], build: Build[S], *, at_once: int, key: Callable[[S], str]) -> str | None:
+        """Build until the seeds end; returns why it ended early, or None. Bugs and misconfigurations are raised.
+
+        Whatever ends the run, calls in flight are let land in the ledger first.
+        """
+        numbered = _Numbered(seeds)
+        with _signals(self.switchboard):
+            workers = [self._worker(numbered, seeds, build, key) for _ in range(at_once)]
+            ended = await asyncio.gather(*workers, return_exceptions=True)
+            await numbered.close()
+        errors = [error for error in ended if isinstance(error, BaseException)]
+        for error in errors:
+            if not isinstance(error, Interrupted):
+                raise error
+        return next((str(error) for error in sorted(errors, key=lambda error: type(error) is Interrupted)), None)
+
+    async def _worker(
+        self, numbered: "_Numbered[S]", seeds: Seeds[S], build: Build[S], key: Callable[[S], str]
+    ) -> None:
+        try:
+            while (handed := await numbered.take()) is not None:
+                number, seed = handed
+                self.switchboard.check()
+                ask = self.switchboard.asking()
+                try:
+                    rows = await build(seed, ask)
+                except Reject as verdict:
+                    self.reject(key(seed), verdict, _shown(seed))
+                    seeds.told(seed, False)
+                    continue
+                finally:
+                    self.measured["answers"] += ask.heard
+                for position, row in enumerate(rows):
+                    self.rows.add(f"{number:09d}.{position:04d}", self._stamped(row, ask).model_dump_json())
+                self.accepted += len(rows)
+                seeds.told(seed, bool(rows))
+        except BaseException:
+            self.switchboard.stop()
+            raise
+
+    def _stamped(self, row: Row, ask: Asking) -> Row:
+        """The row with everything in its provenance that the engine knows and the builder does not."""
+        known = row.provenance
+        teachers = dict.fromkeys([*known.teachers, *(heard.by for heard in ask.heard)])
+        provenance = Provenance(
+            **{
+                **known.model_dump(),
+                "license": known.license or self.stamp.license,
+                "builder": self.stamp.builder,
+                "builder_version": self.stamp.version,
+                "prompts": self.stamp.prompts,
+                "teachers": tuple(teachers),
+                "calls": (*known.calls, *(heard.key for heard in ask.heard)),
+                "rehearsal": known.rehearsal or any(heard.rehearsal for heard in ask.heard),
+            }
+        )
+        return row.model_copy(update={"provenance": provenance})
+
+
+class InOrder(Seeds[S]):
+    """Seeds from any iterable, until `rows` of them were accepted: always the first in the source's order.
+
+    Hands out as many as are missing, hears all their verdicts, and goes on with as many as were lost.
+    """
+
+    def __init__(self, source: Iterable[S], rows: int | None = None) -> None:
+        self._source = iter(source)
+        self._rows = rows
+        self._accepted = 0
+        self._open = 0
+        self._heard = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[S]:
+        for seed in self._source:
+            while self._rows is not None and self._accepted + self._open >= self._rows:
+                if self._open == 0:
+                    return
+                self._heard.clear()
+                await self._heard.wait()
+            self._open += 1
+            yield seed
+
+    def shortfall(self) -> str | None:
+        """Why fewer rows than asked for were accepted, or None."""
+        if self._rows is None or self._accepted >= self._rows:
+            return None
+        return f"{self._accepted} of {self._rows} rows: the source has no more"
+
+    def told(self, seed: S, accepted: bool) -> None:
+        """A verdict: one fewer open, perhaps one more accepted."""
+        self._open -= 1
+        self._accepted += accepted
+        self._heard.set()
+
+
+class _Numbered(Seeds[S]):
+    """Hands seeds to many workers, one at a time, each with its number."""
+
+    def __init__(self, seeds: Seeds[S]) -> None:
+        self._seeds = seeds.__aiter__()
+        self._lock = asyncio.Lock()
+        self._count = 0
+
+    async def take(self) -> tuple[int, S] | None:
+        async with self._lock:
+            try:
+                seed = await anext(self._seeds)
+            except StopAsyncIteration:
+                return None
+            self._count += 1
+            return self._count, seed
+
+    async def close(self) -> None:
+        """End the seeds, which lets what they have in flight land."""
+        if isinstance(self._seeds, AsyncGenerator):
+            await self._seeds.aclose()
+
+
+def _shown(seed: Any) -> str:
+    return str(seed.model_dump_json()) if isinstance(seed, Record) else str(seed)
+
+
+class _signals:
+    """Ctrl-C and SIGTERM stop the run gently; a second Ctrl-C ends it at once."""
+
+    def __init__(self, switchboard: Switchboard) -> None:
+        self._switchboard = switchboard
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        import sys
+
+        if self._switchboard.stopping.is_set():
+            raise KeyboardInterrupt
+        print("stopping: waiting for the calls in flight (again to end at once)", file=sys.stderr, flush=True)
+        self._switchboard.stop()

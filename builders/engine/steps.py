@@ -1,0 +1,31 @@
+"""What a builder hands to the engine for one run: seeds, a function that builds, and what to say at the end."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from builders.engine.run import Build, Seeds
+
+S = TypeVar("S")
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Steps(Generic[S]):
+    """Seeds to rows. Everything after `key` has a default that fits a builder without quotas."""
+
+    seeds: Seeds[S]
+    build: Build[S]
+    key: Callable[[S], str]
+    """What a seed's rows are made from; also the key of what is rejected."""
+    calls_read: Callable[[], Iterable[str]] = tuple
+    """Ledger keys of calls behind the seeds themselves."""
+    surplus: Callable[[], int] = int
+    """Calls bought in this run and not needed."""
+    shortfall: Callable[[], str | None] = _nothing
+    """Why there are fewer rows than asked for, or None."""
+    coverage: Callable[[], dict[str, tuple[int, int]]] = dict
+    """Rows asked for and reached, per cell."""

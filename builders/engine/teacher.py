@@ -1,0 +1,182 @@
+"""One endpoint, asked over HTTP with the openai client: what was sent, what came back, and what a failure means.
+
+The SDK's own retries are off: every attempt is entered in the ledger before it leaves, so a retry inside the SDK could
+be billed without anybody knowing.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from builders.engine.endpoints import KEY_OF_BASE_URL, ServedModel
+from builders.engine.errors import Misconfigured
+from builders.engine.ledger import Answer
+from builders.engine.throttle import Throttle, seconds
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+
+REHEARSAL_HEADER = "x-suwen-rehearsal"
+"""Response header by which the rehearsal teacher marks everything it says."""
+FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed", "context_length_exceeded"}
+"""Error codes that are about the text of one request, whatever the endpoint has answered before."""
+
+
+class Failure(NamedTuple):
+    """An attempt that brought no answer.
+
+    `kind`: `wrong address` (nothing there, or not an API), `unavailable`, `throttled` (429), `timed out`, `refused`
+    (about this request), `misconfigured` (about every request). `doubt`: it may have been paid for.
+    """
+
+    kind: Literal["wrong address", "unavailable", "throttled", "timed out", "refused", "misconfigured"]
+    message: str
+    doubt: bool = False
+    retry_after: float | None = None
+
+
+class Teacher:
+    """A served model. `send` makes one attempt and never raises for what a server can do."""
+
+    def __init__(self, served: ServedModel, *, at_once: int) -> None:
+        import openai
+
+        self.served = served
+        self.throttle = Throttle(at_once)
+        self.last_answer = float("-inf")
+        """Loop time of the latest answer; -inf while the endpoint has not answered in this run."""
+        endpoint = served.endpoint
+        try:
+            self._secret = endpoint.key()
+        except InputError as wrong:
+            raise Misconfigured(str(wrong)) from None
+        self._clients = [
+            openai.AsyncOpenAI(
+                base_url=url,
+                api_key=self._secret or "none",
+                max_retries=0,
+                timeout=endpoint.timeout,
+                http_client=openai.DefaultAioHttpClient(),
+            )
+            for url in endpoint.base_urls
+        ]
+        if endpoint.name != "openai":  # the SDK takes these from the environment; they are nobody else's business
+            for client in self._clients:
+                client.organization = client.project = None
+        self._turns = itertools.cycle(self._clients)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await asyncio.gather(*(client.close() for client in self._clients))
+
+    async def send(self, request: Mapping[str, Any]) -> Answer | Failure:
+        """One attempt: POST /chat/completions with this body."""
+        import openai
+
+        client = next(self._turns)
+        try:
+            response = await client.chat.completions.with_raw_response.create(**request)
+        except openai.APIError as wrong:
+            failure = self._failure(wrong, str(client.base_url))
+            if failure.kind in ("throttled", "timed out"):
+                self.throttle.pushed_back(failure.retry_after)
+            return failure
+        return self._answer(request, response.http_response)
+
+    def _answer(self, request: Mapping[str, Any], response: "httpx2.Response") -> Answer | Failure:
+        body = self._clean(response.content)
+        try:
+            completion = json.loads(body)
+            text = completion["choices"][0]["message"].get("content") or ""
+            usage = completion.get("usage") or {}
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            is_json = "json" in response.headers.get("content-type", "")
+            seen = body[:80].decode(errors="replace").replace("\n", " ")
+            message = f"{response.url} answered 200 with something that is no chat completion: {seen!r}"
+            return Failure("unavailable" if is_json else "wrong address", message, doubt=is_json)
+        self.last_answer = asyncio.get_running_loop().time()
+        self.throttle.answered(response.headers)
+        tokens_in = int(usage.get("prompt_tokens") or worst_input(request))
+        tokens_out = int(usage.get("completion_tokens") or len(text.encode()))
+        price = self.served.endpoint.price(self.served.model)
+        return Answer(
+            body=body,
+            refused=False,
+            rehearsal=REHEARSAL_HEADER in response.headers,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            usd=price.usd(tokens_in, tokens_out) if price else None,
+            at=time.time(),
+        )
+
+    def _failure(self, wrong: "openai.APIError", url: str) -> Failure:
+        """What an SDK error means. On aiohttp the SDK calls any connection error a time-out, so the causes decide."""
+        import aiohttp
+        import openai
+
+        if isinstance(wrong, openai.APIStatusError):
+            return self._refusal(wrong, url)
+        causes = list(chain(wrong))
+        if never_connected := next(
+            (cause for cause in causes if isinstance(cause, aiohttp.ClientConnectorError)), None
+        ):
+            return Failure("wrong address", f"nothing listens at {url} ({_plain(never_connected.os_error)})")
+        if any(isinstance(cause, TimeoutError) for cause in causes):
+            waited = f"{self.served.endpoint.timeout:g} s"
+            return Failure("timed out", f"{url}: no answer within {waited}", doubt=True)
+        lost = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), wrong)
+        return Failure("unavailable", self._clean_text(f"{url}: connection lost ({lost})"), doubt=True)
+
+    def _refusal(self, wrong: "openai.APIStatusError", url: str) -> Failure:
+        status, code = wrong.status_code, wrong.code or ""
+        message = self._clean_text(f"{url} answered {status}: {_said(wrong)}")
+        if status == 401 or status == 403:
+            hint = self.served.endpoint.key_env or KEY_OF_BASE_URL
+            return Failure("misconfigured", f"{message}; check the key in {hint}")
+        if status == 429 and code != "insufficient_quota":
+            retry_after = seconds(wrong.response.headers.get("retry-after", ""))
+            return Failure("throttled", message, retry_after=retry_after)
+        if status in (404, 429):
+            return Failure("misconfigured", message)
+        if status >= 500 or status in (408, 409, 425):
+            return Failure("unavailable", message, doubt=status == 504)
+        about_one_request = code in FILTERED or self.last_answer > float("-inf")
+        return Failure("refused" if about_one_request else "misconfigured", message)
+
+    def _clean(self, body: bytes) -> bytes:
+        """The body without our key, should a server ever echo it."""
+        return body.replace(self._secret.encode(), b"[key]") if self._secret else body
+
+    def _clean_text(self, text: str) -> str:
+        return text.replace(self._secret, "[key]") if self._secret else text
+
+
+def worst_input(request: Mapping[str, Any]) -> int:
+    """Upper bound of the prompt's tokens: a byte is at most one token, and a message adds at most eight."""
+    content = sum(len(said["content"].encode()) + 8 for said in request["messages"])
+    return content + len(json.dumps(request.get("response_format", ""), ensure_ascii=False).encode())
+
+
+def chain(wrong: BaseException) -> Iterator[BaseException]:
+    """An exception and all that caused it, outermost first."""
+    link: BaseException | None = wrong
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _plain(wrong: OSError) -> str:
+    return os.strerror(wrong.errno) if wrong.errno and wrong.errno > 0 else wrong.strerror or str(wrong)
+
+
+def _said(wrong: "openai.APIStatusError") -> str:
+    body = wrong.body
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        return str(body["message"])[:300]
+    return " ".join(wrong.response.text.split())[:200]

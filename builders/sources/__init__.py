@@ -1,0 +1,1 @@
+"""Raw sources and formats: one small file each, typed rows out."""

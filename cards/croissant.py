@@ -1,0 +1,103 @@
+"""Croissant 1.1 metadata with its responsible-AI fields (MLCommons): what a data set holds, for machines."""
+
+from typing import Any
+
+from cards.facts import DatasetFacts
+from cards.words import LIMITS, title
+
+CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+
+def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """JSON-LD of one config. `files`: name within the config's folder -> {"sha256", "bytes"}."""
+    build = facts.build
+    columns = [lengths.column for lengths in facts.lengths] + list(facts.shares)
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": build.config,
+        "description": f"{title(facts)}. {facts.rows} rows made by {build.builder} with {', '.join(build.teachers)}.",
+        "version": version,
+        "license": build.license or "unknown",
+        "url": f"https://huggingface.co/datasets/{build.config}",
+        "creator": {"@type": "sc:Organization", "name": "built with suwen"},
+        "datePublished": build.answered_on,
+        "inLanguage": "zh",
+        "distribution": [_file(build.config, name, entry) for name, entry in files.items()],
+        "recordSet": [_record_set(build.config, list(files), columns)],
+        "prov:wasGeneratedBy": f"{build.builder} {build.code_version}; ledger {build.ledger_digest}",
+        "prov:wasAttributedTo": list(build.teachers),
+        "rai:hasSyntheticData": True,
+        "rai:dataCollection": f"Written by a language model ({', '.join(build.teachers)}) from prompts and human seeds.",
+        "rai:dataCollectionType": ["Synthetic data"],
+        "rai:dataPreprocessingProtocol": [
+            f"{reason}: {count} rows rejected" for reason, count in build.rejected.items()
+        ],
+        "rai:dataLimitations": list(LIMITS),
+        "rai:personalSensitiveInformation": ["None intended: no patient record is an input of this build."],
+    }
+
+
+def _file(config: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": f"{config}/{name}",
+        "name": f"{config}/{name}",
+        "contentUrl": f"{config}/{name}",
+        "encodingFormat": "application/x-parquet",
+        "contentSize": f"{entry['bytes']} B",
+        "sha256": entry["sha256"],
+    }
+
+
+def _record_set(config: str, files: list[str], columns: list[str]) -> dict[str, Any]:
+    """One record set over the first file: Croissant reads a column from one source, and all files have the same ones."""
+    source = {"fileObject": {"@id": f"{config}/{files[0]}"}}
+    fields = [
+        {
+            "@type": "cr:Field",
+            "@id": f"{config}_rows/{column}",
+            "name": f"{config}_rows/{column}",
+            "dataType": "sc:Text",
+            "source": {**source, "extract": {"column": column}},
+        }
+        for column in ["id", "key", *columns]
+    ]
+    return {"@type": "cr:RecordSet", "@id": f"{config}_rows", "name": f"{config}_rows", "field": fields}
