@@ -1,6 +1,7 @@
 """Run the rehearsal teacher on its own: `python -m builders.engine.rehearsal --port 8000 --latency 0.3`."""
 
 import asyncio
+import contextlib
 import json
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from builders.engine.rehearsal.server import Rehearsal
 from schemas.settings import Settings, run_command
 
 
-class Rehearse(Settings, Manners):
+class Rehearse(Manners, Settings):  # type: ignore[misc]  # both are frozen and strict
     """Serve the rehearsal teacher on loopback until interrupted; prints its address as one JSON line."""
 
     command: ClassVar[str] = "rehearsal"
@@ -29,10 +30,8 @@ async def _serve(settings: Rehearse) -> None:
 
 def main(settings: Rehearse) -> int:
     """Serve until Ctrl-C."""
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings))
-    except KeyboardInterrupt:
-        pass
     return 0
 
 
