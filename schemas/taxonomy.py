@@ -59,7 +59,7 @@ class Taxonomy(Record):
     """Named lists of departments, e.g. `huatuo`: the twenty of HuatuoGPT's multi-turn test set."""
     unmapped: dict[str, str]
     """Strings that stand where a department should and are none, with the reason."""
-    unmapped_roles: dict[str, str] = {}
+    unmapped_roles: dict[str, str]
 
     def department(self, name: str) -> str:
         """Id of the department a name means; raises InputError with the nearest names when it means none."""

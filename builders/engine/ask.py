@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
@@ -248,6 +248,7 @@ class Asking:
     async def __call__(
         self, messages: str | Sequence[Message], *, by: str = "teacher", shape: type[T] | None = None, sample: int = 0
     ) -> Any:
+        """The answer as text, or parsed as `shape`; raises Reject when it stays unusable after being sent back."""
         said = [Message(role="user", content=messages)] if isinstance(messages, str) else list(messages)
         text, finish = await self._say(by, said, shape, sample)
         if shape is None:
@@ -317,7 +318,7 @@ def one_line(wrong: ValueError) -> str:
 
 def json_schema(shape: type[BaseModel]) -> dict[str, Any]:
     """The shape as a strict JSON schema: every property required, no other allowed (OpenAI structured outputs)."""
-    return _strict(shape.model_json_schema())
+    return cast(dict[str, Any], _strict(shape.model_json_schema()))
 
 
 def _strict(node: Any) -> Any:

@@ -86,12 +86,12 @@ def release(
     draft = target.with_name(f".{target.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    rows = _write_rows(draft / config, family, workshop, previous)
+    written = _write_rows(draft / config, family, workshop, previous)
     _write_rejected(draft / "rejected", workshop)
-    build = _build_facts(settings, workshop, coverage, {*rows.calls, *calls_read}, inputs)
-    facts = measure(build, {split: [str(path) for path in paths] for split, paths in rows.files.items()})
+    build = _build_facts(settings, workshop, coverage, {*written.calls, *calls_read}, inputs)
+    facts = measure(build, {split: [str(path) for path in paths] for split, paths in written.files.items()})
     content = _content(facts, draft)
-    changes = difference(previous.rows, rows.index) if previous else Difference(facts.rows, 0, 0, 0)
+    changes = difference(previous.rows, written.rows) if previous else Difference(facts.rows, 0, 0, 0)
     repackaged = previous is not None and previous.content != content
     version = next_version(previous.version, changes, repackaged=repackaged) if previous else FIRST
     _describe(draft, facts, version, changes)
@@ -102,7 +102,7 @@ def release(
 
 class _Written(NamedTuple):
     files: dict[str, list[Path]]
-    index: "polars.DataFrame"
+    rows: "polars.DataFrame"
     calls: set[str]
 
 
@@ -112,7 +112,9 @@ def _write_rows(folder: Path, family: type[Row], workshop: Workshop, previous: P
 
     from schemas.features import arrow_schema
 
-    rows = lambda: (family.model_validate_json(line) for line in workshop.rows)  # noqa: E731
+    def rows() -> Iterator[Row]:
+        return (family.model_validate_json(line) for line in workshop.rows)
+
     old = dict(previous.rows.select("key", "split").iter_rows()) if previous else {}
     places = assign_splits(((row.key, first_words(row)) for row in rows()), old)
     index: dict[str, list[str]] = {"key": [], "id": [], "split": []}

@@ -4,11 +4,13 @@ The order of the rows is the order in which the seeds were handed out, never the
 """
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from builders.engine.ask import Asking, Heard, Switchboard
+from builders.engine.ask import Ask, Asking, Heard, Switchboard
 from builders.engine.errors import Interrupted, Reject
 from builders.engine.spool import Spool
 from schemas.base import PromptUse, Provenance, Record, Row
@@ -20,7 +22,9 @@ S = TypeVar("S")
 class Seeds(Protocol[S]):
     """Seeds in order, and an ear for what became of each."""
 
-    def __aiter__(self) -> AsyncIterator[S]: ...
+    def __aiter__(self) -> AsyncIterator[S]:
+        """The seeds, handed out one at a time."""
+        ...
 
     def told(self, seed: S, accepted: bool) -> None:
         """Called once for every seed handed out."""
@@ -28,9 +32,11 @@ class Seeds(Protocol[S]):
 
 
 class Build(Protocol[Seed]):
-    """A builder: one seed to its rows; raises Reject for a seed that is worth none."""
+    """A builder: one seed to its rows, each with a key of its own; raises Reject for a seed that is worth none."""
 
-    async def __call__(self, seed: Seed, ask: Asking) -> Sequence[Row]: ...
+    async def __call__(self, seed: Seed, ask: Ask, /) -> Sequence[Row]:
+        """Build the rows of one seed."""
+        ...
 
 
 class Rejected(Record):
@@ -87,7 +93,7 @@ class Workshop:
         Whatever ends the run, calls in flight are let land in the ledger first.
         """
         numbered = _Numbered(seeds)
-        with _signals(self.switchboard):
+        with _stopped_by_signals(self.switchboard):
             workers = [self._worker(numbered, seeds, build, key) for _ in range(at_once)]
             ended = await asyncio.gather(*workers, return_exceptions=True)
             await numbered.close()
@@ -176,7 +182,7 @@ class InOrder(Seeds[S]):
         self._heard.set()
 
 
-class _Numbered(Seeds[S]):
+class _Numbered(Generic[S]):
     """Hands seeds to many workers, one at a time, each with its number."""
 
     def __init__(self, seeds: Seeds[S]) -> None:
@@ -203,26 +209,21 @@ def _shown(seed: Any) -> str:
     return str(seed.model_dump_json()) if isinstance(seed, Record) else str(seed)
 
 
-class _signals:
-    """Ctrl-C and SIGTERM stop the run gently; a second Ctrl-C ends it at once."""
+@contextlib.contextmanager
+def _stopped_by_signals(switchboard: Switchboard) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the run gently; a second one ends it at once."""
 
-    def __init__(self, switchboard: Switchboard) -> None:
-        self._switchboard = switchboard
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        import sys
-
-        if self._switchboard.stopping.is_set():
+    def stop() -> None:
+        if switchboard.stopping.is_set():
             raise KeyboardInterrupt
         print("stopping: waiting for the calls in flight (again to end at once)", file=sys.stderr, flush=True)
-        self._switchboard.stop()
+        switchboard.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -14,7 +14,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder, prefix=".suwen-")
+        self._file = tempfile.TemporaryFile(dir=folder, prefix=".suwen-")  # noqa: SIM115 closed by close()
         self._places: list[tuple[str, int, int]] = []
         self._end = 0
 

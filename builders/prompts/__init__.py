@@ -38,5 +38,5 @@ def prompt(name: str) -> Prompt:
 
 
 def data_block(data: dict[str, Any]) -> str:
-    """Data as one line of JSON between <data> marks; `<` inside is written \\u003c, so the marks cannot be forged."""
+    """Data as one line of JSON between <data> marks; `<` inside is written as its JSON escape, so the marks cannot be forged."""
     return f"<data>{json.dumps(data, ensure_ascii=False).replace('<', chr(92) + 'u003c')}</data>"

@@ -40,18 +40,20 @@ def instance(node: Mapping[str, Any], defs: Mapping[str, Any], rng: random.Rando
     """Something that fits a JSON schema: enums and constants are kept to, strings are sentences about `about`."""
     if "$ref" in node:
         return instance(defs[node["$ref"].rsplit("/", 1)[1]], defs, rng, about)
-    if "const" in node:
-        return node["const"]
-    if "enum" in node:
-        return rng.choice(node["enum"])
     if "anyOf" in node:
         return instance(node["anyOf"][0], defs, rng, about)
+    if "const" in node or "enum" in node:
+        return rng.choice(node.get("enum") or [node["const"]])
+    if node.get("type") == "object":
+        return {name: instance(inner, defs, rng, about) for name, inner in node.get("properties", {}).items()}
+    if node.get("type") == "array":
+        count = rng.randint(max(1, node.get("minItems", 1)), min(5, node.get("maxItems", 3)))
+        return [instance(node.get("items", {}), defs, rng, about) for _ in range(count)]
+    return _scalar(node, rng, about)
+
+
+def _scalar(node: Mapping[str, Any], rng: random.Random, about: str) -> Any:
     match node.get("type"):
-        case "object":
-            return {name: instance(inner, defs, rng, about) for name, inner in node.get("properties", {}).items()}
-        case "array":
-            count = rng.randint(max(1, node.get("minItems", 1)), min(5, node.get("maxItems", 3)))
-            return [instance(node.get("items", {}), defs, rng, about) for _ in range(count)]
         case "integer":
             return rng.randint(node.get("minimum", 0), node.get("maximum", 5))
         case "number":
