@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from builders.engine.rehearsal import voice
+from builders.engine.rehearsal.answering import answer
+from builders.engine.rehearsal.asking import triplets
 from schemas.settings import InputError
 from schemas.taxonomy import Taxonomy, load_taxonomy
 
@@ -33,7 +34,7 @@ def reply(request: Mapping[str, Any], *, length: int | None = None, obey: bool =
         made = instance(schema, schema.get("$defs", {}), random.Random(seed), messages[-1]["content"])
         return json.dumps(made, ensure_ascii=False)
     question = str(data.get("instruction", messages[-1]["content"]))
-    return voice.answer(instruction=question, input=str(data.get("input", "")), seed=seed, length=length)
+    return answer(instruction=question, input=str(data.get("input", "")), seed=seed, length=length)
 
 
 def instance(node: Mapping[str, Any], defs: Mapping[str, Any], rng: random.Random, about: str) -> Any:
@@ -62,7 +63,7 @@ def _scalar(node: Mapping[str, Any], rng: random.Random, about: str) -> Any:
             return rng.random() < 0.5
         case "null":
             return None
-    return voice.answer(instruction=about, input="", seed=str(rng.random()), length=60)[: node.get("maxLength", 400)]
+    return answer(instruction=about, input="", seed=str(rng.random()), length=60)[: node.get("maxLength", 400)]
 
 
 def _triplets(data: Mapping[str, Any], last: str, seed: str) -> list[dict[str, str | None]]:
@@ -73,7 +74,7 @@ def _triplets(data: Mapping[str, Any], last: str, seed: str) -> list[dict[str, s
         department, role = taxonomy.department(data["department"]), taxonomy.role(data["role"])
     except InputError:  # a department or role of the user's own
         department, role = "default", "none"
-    return voice.triplets(department=department, role=role, count=count, seed=seed)
+    return triplets(department=department, role=role, count=count, seed=seed)
 
 
 def _data(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
