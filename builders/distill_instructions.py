@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from schemas.base import Figure, Provenance
+from schemas.base import Figure, Message, Provenance
 from schemas.instruction import Instruction
 from schemas.settings import BuildSettings, run_command
 from schemas.taxonomy import NO_ROLE, Taxonomy, load_taxonomy
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from builders.engine.run import Workshop
     from builders.engine.steps import Steps
     from builders.sources.seed_tasks import HumanSeed
-    from builders.triplets.shapes import Candidate
+    from builders.triplets.shapes import Candidate, Triplet
 
 
 class DistillInstructions(BuildSettings):
@@ -61,6 +61,13 @@ def cells(taxonomy: Taxonomy, settings: DistillInstructions) -> list[str]:
     return sorted(grid, key=lambda cell: hashlib.sha256(f"{settings.seed}/{cell}".encode()).digest())
 
 
+def answer_prompt(triplet: "Triplet") -> list[Message]:
+    """Step 2's question: instruction and input, as data."""
+    from builders.prompts import prompt
+
+    return prompt("distill_answer").messages({"instruction": triplet.instruction, "input": triplet.input})
+
+
 class Answerer:
     """Step 2, the builder proper: a triplet to a row."""
 
@@ -70,13 +77,10 @@ class Answerer:
     async def __call__(self, picked: "Picked[Candidate]", ask: "Ask") -> Sequence[Instruction]:
         """Ask for the answer and keep it when it passes; raises Reject."""
         from builders.engine.errors import Reject
-        from builders.prompts import prompt
 
         candidate, triplet = picked.item, picked.item.triplet
         assert triplet is not None
-        answer = await ask(
-            prompt("distill_answer").messages({"instruction": triplet.instruction, "input": triplet.input})
-        )
+        answer = await ask(answer_prompt(triplet))
         if reason := self._flaw(answer):
             raise Reject(reason, answer[:300])
         department, role = picked.cell.split("/")
@@ -131,7 +135,12 @@ class Distillation:
 
         settings = self.settings
         writer = TripletWriter(self.taxonomy, self.human, settings.seed, workshop)
-        judge = TripletJudge(self.human, max_rouge_l=settings.max_rouge_l, max_jaccard=settings.max_jaccard)
+        judge = TripletJudge(
+            self.human,
+            max_rouge_l=settings.max_rouge_l,
+            max_jaccard=settings.max_jaccard,
+            is_paid=lambda triplet: workshop.switchboard.is_paid(answer_prompt(triplet)),
+        )
         quota = Quota(
             self.cells,
             settings.rows,
@@ -145,6 +154,7 @@ class Distillation:
             seeds=quota,
             build=Answerer(settings.min_answer),
             key=lambda picked: picked.key,
+            order=lambda picked, _: picked.order,
             calls_read=quota.calls_read,
             surplus=quota.surplus,
             shortfall=lambda: shortfall(quota.saturated(), quota.shortfall, settings.rows),

@@ -63,17 +63,16 @@ def test_a_second_run_asks_nothing_and_gives_the_same_bytes(distill):
 
 
 def test_loosening_a_filter_needs_no_call(distill):
-    distill(*SMALL, "--rows", 60, "--max-rouge-l", 0.55, "--out", "strict")
+    strict = distill(*SMALL, "--rows", 60, "--max-rouge-l", 0.45, "--out", "strict")
+    assert strict.said["rejected"]["instruction too similar"] > 0
     loose = distill(*SMALL, "--rows", 60, "--max-rouge-l", 0.8, "--out", "loose")
-    assert (loose.code, loose.said["rows"]) == (0, 60)
-    strict_ids, loose_ids = ids("strict"), ids("loose")
-    assert loose.said["calls"] == len(loose_ids - strict_ids)  # answers never bought before; no triplet call among them
+    assert (loose.code, loose.said["rows"], loose.said["calls"]) == (0, 60, 0)
 
 
 def test_tightening_a_filter_buys_only_the_replacements(distill):
     distill(*SMALL, "--rows", 60, "--max-rouge-l", 0.8, "--out", "loose")
     bought = calls_in_ledger()
-    strict = distill(*SMALL, "--rows", 60, "--max-rouge-l", 0.6, "--out", "strict")
+    strict = distill(*SMALL, "--rows", 60, "--max-rouge-l", 0.45, "--out", "strict")
     new_rows = ids("strict") - ids("loose")
     assert 0 < len(new_rows) < 30
     triplet_calls = strict.said["calls"] - len(new_rows)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from builders.engine.budget import Budget, Cost
 from builders.engine.endpoints import ServedModel
-from builders.engine.errors import Interrupted, Misconfigured, Reject, Unavailable
+from builders.engine.errors import Interrupted, Misconfigured, Reject, Unavailable, Unpaid
 from builders.engine.ledger import Answer, Claim, Ledger
 from builders.engine.teacher import Failure, Teacher, worst_input
 from schemas.base import Message, Record, canonical
@@ -105,9 +105,13 @@ class Switchboard:
         """Set to let nothing more leave; what is in flight still lands in the ledger."""
         self._jitter = random.Random(0)
 
-    def asking(self) -> "Asking":
-        """An `Ask` for one seed, which remembers what it heard."""
-        return Asking(self)
+    def asking(self, *, free: bool = False) -> "Asking":
+        """An `Ask` for one seed, which remembers what it heard; a `free` one raises Unpaid instead of buying."""
+        return Asking(self, free=free)
+
+    def is_paid(self, messages: Sequence[Message], *, by: str = "teacher") -> bool:
+        """Whether the text answer to these messages is in the ledger."""
+        return self.ledger.has(self.call(by, messages, None, 0).key)
 
     def call(self, by: str, messages: Sequence[Message], shape: type[BaseModel] | None, sample: int) -> Call:
         """The request that a question becomes at the endpoint of `by`."""
@@ -132,13 +136,15 @@ class Switchboard:
         identity = canonical({"endpoint": endpoint.name, "sample": sample, **request})
         return Call(request, hashlib.sha256(identity.encode()).hexdigest())
 
-    async def answer(self, by: str, call: Call) -> tuple[Answer, bool]:
-        """The answer to a call, and whether this run bought it. Raises Refused as a durable Answer, never as a loss."""
+    async def answer(self, by: str, call: Call, *, free: bool) -> tuple[Answer, bool]:
+        """The answer to a call, perhaps a refusal, and whether this run bought it. Raises Unpaid when it must be free."""
         while True:
             found = self.ledger.find(call.key)
             if found is not None:
                 self.tally.from_ledger += 1
                 return found, False
+            if free:
+                raise Unpaid(call.key)
             bought = await self._buy(self.teachers[by], call)
             if bought is not None:
                 return bought, True
@@ -241,8 +247,9 @@ class Switchboard:
 class Asking:
     """`Ask` for one seed. `heard` lists the answers it got, for the provenance of the rows made from them."""
 
-    def __init__(self, switchboard: Switchboard) -> None:
+    def __init__(self, switchboard: Switchboard, *, free: bool = False) -> None:
         self._switchboard = switchboard
+        self._free = free
         self.heard: list[Heard] = []
 
     async def __call__(
@@ -270,7 +277,7 @@ class Asking:
         self, by: str, said: Sequence[Message], shape: type[BaseModel] | None, sample: int
     ) -> tuple[str, str]:
         call = self._switchboard.call(by, said, shape, sample)
-        answer, fresh = await self._switchboard.answer(by, call)
+        answer, fresh = await self._switchboard.answer(by, call, free=self._free)
         served = str(self._switchboard.teachers[by].served)
         costs = (answer.tokens_in, answer.tokens_out, answer.usd)
         self.heard.append(Heard(call.key, served, answer.rehearsal, *costs, fresh))

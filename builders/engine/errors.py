@@ -36,6 +36,10 @@ class Misconfigured(TeacherError):
     """The endpoint cannot be used as it is set up: key, address, model or quota."""
 
 
+class Unpaid(Exception):
+    """The answer is not in the ledger, and buying it was not asked for."""
+
+
 class Interrupted(Exception):
     """The run was told to stop; everything paid for is in the ledger."""
 

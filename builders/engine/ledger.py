@@ -135,6 +135,11 @@ class Ledger:
         body, refused, rehearsal, *costs = row
         return Answer(zlib.decompress(body), bool(refused), bool(rehearsal), *costs)
 
+    def has(self, key: str) -> bool:
+        """Whether an answer was ever bought under a key."""
+        with _explained(self.path):
+            return self._reader.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None
+
     async def claim(self, key: str, *, tokens: int, usd: float | None) -> Claim | None:
         """Durable right to buy `key` at a worst case of `tokens` and `usd`; None when it is bought or being bought."""
 

@@ -114,7 +114,7 @@ async def _produce(settings: BuildSettings, job: Job, served: ServedModel) -> in
         workshop = Workshop(switchboard, stamp, rows=rows, rejected=rejected)
         steps = job.steps(workshop)
         async with Progress(workshop, settings.pilot or settings.rows) as progress:
-            stopped = await workshop.run(steps.seeds, steps.build, at_once=settings.at_once, key=steps.key)
+            stopped = await workshop.run(steps, at_once=settings.at_once)
         print(progress.line(), file=sys.stderr)
         if stopped is not None:
             print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)

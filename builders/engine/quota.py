@@ -7,16 +7,21 @@ same sequences. So latency decides nothing, and a cell's quota decides only how 
 
 A call may look at the items of its own cell's calls up to k - 8 and at no others: eight calls of a cell can be in
 flight. While the next call has to be bought, further calls are bought ahead, and only those that are needed even if
-every item of theirs is accepted; from a complete ledger nothing is ever bought ahead.
+every item of theirs is accepted.
+
+What is paid for comes first: reading starts from the ledger alone, and an item that is worth keeping but whose answer
+was never bought is held back until nothing paid for is left. So the same run again, or one with a looser filter, asks
+nothing; a run with a stricter one buys the replacements and nothing else.
 """
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from builders.engine.errors import Reject
+from builders.engine.errors import Reject, Unpaid
 
 Item = TypeVar("Item")
 
@@ -42,9 +47,10 @@ class Batch(NamedTuple, Generic[Item]):
 
 
 class Picked(NamedTuple, Generic[Item]):
-    """An accepted item on its way to become a row, with where it stood."""
+    """An item on its way to become a row, with where it stood."""
 
     cell: str
+    rank: int
     call: int
     position: int
     item: Item
@@ -54,11 +60,36 @@ class Picked(NamedTuple, Generic[Item]):
         """The row key: cell/call/item."""
         return f"{self.cell}/{self.call:04d}/{self.position:02d}"
 
+    @property
+    def order(self) -> str:
+        """Sort key of its row: (k, cell, item)."""
+        return f"{self.call:05d}.{self.rank:06d}.{self.position:03d}"
 
-Fetch = Callable[[str, int, Sequence[Item]], Awaitable[Batch[Item]]]
-"""(cell, k, items of the cell's calls up to k - 8) -> the items of call k."""
-Judge = Callable[[Picked[Item]], Item]
-"""The item, perhaps with what was measured on it, when it is worth going on with; raises Reject when not."""
+
+class Fetch(Protocol[Item]):
+    """Brings the items of a call."""
+
+    async def __call__(self, cell: str, k: int, earlier: Sequence[Item], /, *, free: bool) -> Batch[Item]:
+        """Items of call k of a cell, given those of its calls up to k - 8; raises Unpaid when `free` and not bought."""
+        ...
+
+
+class Judge(Protocol[Item]):
+    """Decides which items are worth an answer."""
+
+    def __call__(self, picked: Picked[Item], /) -> Item:
+        """The item, perhaps with what was measured on it; raises Reject. Remembers nothing."""
+        ...
+
+    def keep(self, picked: Picked[Item]) -> None:
+        """Remember an item that is kept: later ones are judged against it."""
+        ...
+
+    def is_paid(self, picked: Picked[Item]) -> bool:
+        """Whether the item's answer is in the ledger."""
+        ...
+
+
 OnReject = Callable[[Picked[Item], Reject], None]
 
 
@@ -73,9 +104,17 @@ class _Cell(Generic[Item]):
     position: int = 0
     """Where reading goes on: item `position` of call `call`."""
     saturated: bool = False
+    blocked: bool = False
+    """The next call would have to be bought, and it is not yet time to buy."""
+    held: "deque[Picked[Item]]" = field(default_factory=deque)
+    """Items worth keeping that are not paid for, while others are."""
     batches: "dict[int, asyncio.Task[Batch[Item]]]" = field(default_factory=dict)
     judged: dict[int, int] = field(default_factory=dict)
     good: dict[int, int] = field(default_factory=dict)
+    last_kept: tuple[int, int] = (-1, -1)
+    """(call, position) of the last item kept so far."""
+    rejects: "list[tuple[Picked[Item], Reject]]" = field(default_factory=list)
+    """Verdicts on items after the last one kept; they count once a later item is kept."""
 
     @property
     def need(self) -> int:
@@ -84,7 +123,7 @@ class _Cell(Generic[Item]):
     def is_dry(self) -> bool:
         """Whether the calls read to their end lately gave almost nothing."""
         last = range(self.call - SATURATED_CALLS, self.call)
-        if last.start < 0:
+        if last.start < 0 or self.held:
             return False
         judged = sum(self.judged.get(k, 0) for k in last)
         return sum(self.good.get(k, 0) for k in last) < SATURATED_BELOW * max(judged, 1)
@@ -106,6 +145,8 @@ class Quota(Generic[Item]):
         """Heap of (call, rank) of the cells in need; stale entries are skipped when met."""
         self._in_flight = 0
         self._open = 0
+        self._free = True
+        """Reading what is paid for; buying has not begun."""
         self._verdicts: list[tuple[Picked[Item], bool]] = []
         self._heard = asyncio.Event()
         self.shortfall = 0
@@ -116,7 +157,7 @@ class Quota(Generic[Item]):
             while self._left is None or self._left > 0:
                 cell = self._next_cell()
                 if cell is None:
-                    if not await self._hear_verdicts():
+                    if not await self._hear_verdicts() and not self._begin_buying():
                         return
                     continue
                 picked = await self._read(cell)
@@ -124,6 +165,7 @@ class Quota(Generic[Item]):
                     self._open += 1
                     self._left = None if self._left is None else self._left - 1
                     yield picked
+            self._settle_rejects()
         finally:
             await self._drain()
 
@@ -144,8 +186,13 @@ class Quota(Generic[Item]):
         return sum(task.result().bought for task in finished)
 
     def calls_read(self) -> list[str]:
-        """Ledger keys of the calls of which something was judged: what the rows were made from."""
-        read = [cell.batches[k].result() for cell in self._cells for k in cell.judged]
+        """Ledger keys of the calls up to each cell's last kept item: what the rows were made from."""
+        read = [
+            cell.batches[k].result()
+            for cell in self._cells
+            for k in cell.judged
+            if cell.saturated or cell.need > 0 or k <= cell.last_kept[0]
+        ]
         return [key for batch in read for key in batch.calls]
 
     def saturated(self) -> list[str]:
@@ -157,46 +204,100 @@ class Quota(Generic[Item]):
         while self._order:
             call, rank = self._order[0]
             cell = self._cells[rank]
-            if cell.need > 0 and cell.call == call:
+            if cell.need > 0 and not cell.blocked and call == self._place(cell):
                 return cell
             heapq.heappop(self._order)
         return None
 
+    def _place(self, cell: _Cell[Item]) -> int:
+        """The call that a cell reads next."""
+        return cell.held[0].call if cell.held and not self._free else cell.call
+
     def _requeue(self, cell: _Cell[Item]) -> None:
-        heapq.heappush(self._order, (cell.call, cell.rank))
+        heapq.heappush(self._order, (self._place(cell), cell.rank))
+
+    def _begin_buying(self) -> bool:
+        """Once nothing paid for is left to read: go back to what was held or blocked. False when that was done before."""
+        if not self._free:
+            return False
+        self._free = False
+        for cell in self._cells:
+            cell.blocked = False
+            self._retire_if_dry(cell)
+            self._requeue(cell)
+        return True
 
     async def _read(self, cell: _Cell[Item]) -> Picked[Item] | None:
-        """Judge the next item of a cell; None when it was not worth keeping or the call was read to its end."""
-        batch = await self._batch(cell)
+        """Judge the next item of a cell; None when it was not worth keeping, or there was none to judge."""
+        picked = cell.held.popleft() if cell.held and not self._free else await self._next_item(cell)
+        self._requeue(cell)
+        if picked is None:
+            return None
+        try:
+            measured = picked._replace(item=self._judge(picked))
+        except Reject as verdict:
+            self._count(cell, picked.call, good=0)
+            cell.rejects.append((picked, verdict))
+            return None
+        if self._free and not self._judge.is_paid(picked):
+            cell.held.append(picked)
+            return None
+        self._judge.keep(measured)
+        self._count(cell, picked.call, good=1)
+        cell.last_kept = max(cell.last_kept, (picked.call, picked.position))
+        self._confirm_rejects(cell)
+        return measured
+
+    def _confirm_rejects(self, cell: _Cell[Item]) -> None:
+        """Report the rejects that stand before the last item kept: a cell is read no further than that."""
+        confirmed = [one for one in cell.rejects if (one[0].call, one[0].position) < cell.last_kept]
+        cell.rejects = [one for one in cell.rejects if (one[0].call, one[0].position) > cell.last_kept]
+        for picked, verdict in confirmed:
+            self._on_reject(picked, verdict)
+
+    def _settle_rejects(self) -> None:
+        """At the end: a cell that was not filled was read as far as it went, and all its rejects count."""
+        for cell in self._cells:
+            if cell.saturated or cell.need > 0:
+                for picked, verdict in cell.rejects:
+                    self._on_reject(picked, verdict)
+
+    def _count(self, cell: _Cell[Item], call: int, *, good: int) -> None:
+        cell.judged[call] = cell.judged.get(call, 0) + 1
+        cell.good[call] = cell.good.get(call, 0) + good
+        cell.accepted += good
+
+    async def _next_item(self, cell: _Cell[Item]) -> Picked[Item] | None:
+        """The next item of a cell's sequence; None at the end of a call, or where it would have to be bought too early."""
+        try:
+            batch = await self._batch(cell)
+        except Unpaid:
+            cell.blocked = True
+            return None
         if cell.position >= len(batch.items):
             cell.judged.setdefault(cell.call, 0)
             cell.call, cell.position = cell.call + 1, 0
-            self._requeue(cell)
             self._retire_if_dry(cell)
             return None
-        picked = Picked(cell.name, cell.call, cell.position, batch.items[cell.position])
         cell.position += 1
-        cell.judged[cell.call] = cell.judged.get(cell.call, 0) + 1
-        try:
-            picked = picked._replace(item=self._judge(picked))
-        except Reject as verdict:
-            self._on_reject(picked, verdict)
-            return None
-        cell.accepted += 1
-        cell.good[cell.call] = cell.good.get(cell.call, 0) + 1
-        return picked
+        return Picked(cell.name, cell.rank, cell.call, cell.position - 1, batch.items[cell.position - 1])
 
     async def _batch(self, cell: _Cell[Item]) -> Batch[Item]:
-        task = self._started(cell, cell.call)
-        await asyncio.sleep(0)  # an answer that is in the ledger needs no waiting for
-        if not task.done():
-            self._buy_ahead()
-        return await asyncio.shield(task)
+        task = self._started(cell, cell.call, free=self._free)
+        if not self._free:
+            await asyncio.sleep(0)  # a call that is in the ledger needs no waiting for
+            if not task.done():
+                self._buy_ahead()
+        try:
+            return await asyncio.shield(task)
+        except Unpaid:
+            del cell.batches[cell.call]
+            raise
 
-    def _started(self, cell: _Cell[Item], k: int) -> "asyncio.Task[Batch[Item]]":
+    def _started(self, cell: _Cell[Item], k: int, *, free: bool = False) -> "asyncio.Task[Batch[Item]]":
         if k not in cell.batches:
             earlier = [item for j in range(k - WINDOW + 1) for item in cell.batches[j].result().items]
-            cell.batches[k] = asyncio.ensure_future(self._fetch(cell.name, k, earlier))
+            cell.batches[k] = asyncio.ensure_future(self._fetch(cell.name, k, earlier, free=free))
             cell.batches[k].add_done_callback(self._landed)
             self._in_flight += 1
         return cell.batches[k]

@@ -7,13 +7,16 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from builders.engine.ask import Ask, Asking, Heard, Switchboard
 from builders.engine.errors import Interrupted, Reject
 from builders.engine.spool import Spool
 from schemas.base import PromptUse, Provenance, Record, Row
+
+if TYPE_CHECKING:
+    from builders.engine.steps import Steps
 
 Seed = TypeVar("Seed", contravariant=True)
 S = TypeVar("S")
@@ -87,15 +90,16 @@ class Workshop:
         )
         self.rejected.add(key, kept.model_dump_json())
 
-    async def run(self, seeds: Seeds[S], build: Build[S], *, at_once: int, key: Callable[[S], str]) -> str | None:
+    async def run(self, steps: "Steps[S]", *, at_once: int) -> str | None:
         """Build until the seeds end; returns why it ended early, or None. Bugs and misconfigurations are raised.
 
         Whatever ends the run, calls in flight are let land in the ledger first.
         """
-        numbered = _Numbered(seeds)
+        numbered = _Numbered(steps.seeds)
         with _stopped_by_signals(self.switchboard):
-            workers = [self._worker(numbered, seeds, build, key) for _ in range(at_once)]
-            ended = await asyncio.gather(*workers, return_exceptions=True)
+            ended = await asyncio.gather(
+                *(self._worker(numbered, steps) for _ in range(at_once)), return_exceptions=True
+            )
             await numbered.close()
         errors = [error for error in ended if isinstance(error, BaseException)]
         for error in errors:
@@ -103,26 +107,24 @@ class Workshop:
                 raise error
         return next((str(error) for error in sorted(errors, key=lambda error: type(error) is Interrupted)), None)
 
-    async def _worker(
-        self, numbered: "_Numbered[S]", seeds: Seeds[S], build: Build[S], key: Callable[[S], str]
-    ) -> None:
+    async def _worker(self, numbered: "_Numbered[S]", steps: "Steps[S]") -> None:
         try:
             while (handed := await numbered.take()) is not None:
                 number, seed = handed
                 self.switchboard.check()
                 ask = self.switchboard.asking()
                 try:
-                    rows = await build(seed, ask)
+                    rows = await steps.build(seed, ask)
                 except Reject as verdict:
-                    self.reject(key(seed), verdict, _shown(seed))
-                    seeds.told(seed, False)
-                    continue
+                    self.reject(steps.key(seed), verdict, _shown(seed))
+                    rows = []
                 finally:
                     self.measured["answers"] += ask.heard
                 for position, row in enumerate(rows):
-                    self.rows.add(f"{number:09d}.{position:04d}", self._stamped(row, ask).model_dump_json())
+                    line = self._stamped(row, ask).model_dump_json()
+                    self.rows.add(f"{steps.order(seed, number)}.{position:04d}", line)
                 self.accepted += len(rows)
-                seeds.told(seed, bool(rows))
+                steps.seeds.told(seed, bool(rows))
         except BaseException:
             self.switchboard.stop()
             raise

@@ -9,6 +9,10 @@ from builders.engine.run import Build, Seeds
 S = TypeVar("S")
 
 
+def _as_handed_out(_: object, number: int) -> str:
+    return f"{number:09d}"
+
+
 def _nothing() -> None:
     return None
 
@@ -21,6 +25,8 @@ class Steps(Generic[S]):
     build: Build[S]
     key: Callable[[S], str]
     """What a seed's rows are made from; also the key of what is rejected."""
+    order: Callable[[S, int], str] = _as_handed_out
+    """Sort key of a seed's rows, given how many seeds were handed out before it."""
     calls_read: Callable[[], Iterable[str]] = tuple
     """Ledger keys of calls behind the seeds themselves."""
     surplus: Callable[[], int] = int

@@ -1,6 +1,6 @@
 """Decide which triplets are worth an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from builders.engine import filters
 from builders.engine.dedup.index import NearIndex
@@ -8,16 +8,23 @@ from builders.engine.errors import Reject
 from builders.engine.filters import RougeL, VerbDiversity
 from builders.engine.quota import Picked
 from builders.sources.seed_tasks import HumanSeed
-from builders.triplets.shapes import Candidate, Flawed
+from builders.triplets.shapes import Candidate, Flawed, Triplet
 from schemas.base import Figure
 
 
 class TripletJudge:
     """Which triplets are worth an answer: a verdict needs the triplets accepted before, so the order is everything."""
 
-    def __init__(self, seeds: Sequence[HumanSeed], *, max_rouge_l: float, max_jaccard: float) -> None:
-
+    def __init__(
+        self,
+        seeds: Sequence[HumanSeed],
+        *,
+        max_rouge_l: float,
+        max_jaccard: float,
+        is_paid: Callable[[Triplet], bool],
+    ) -> None:
         self._max_rouge_l = max_rouge_l
+        self._is_paid = is_paid
         self._rouge_l = RougeL()
         self._near = NearIndex(max_jaccard)
         self._verbs = VerbDiversity()
@@ -41,15 +48,24 @@ class TripletJudge:
         asked = f"{instruction}\n{material}"
         if (twin := self._near.nearest(asked)).key:
             raise Reject("near-duplicate", f"Jaccard {twin.score:.3f} with {twin.key}")
-        self._rouge_l.add(picked.key, instruction)
-        self._near.add(picked.key, asked)
-        self._verbs.add(picked.cell, instruction)
         figures = (
             Figure(name="instruction_chars", value=len(instruction)),
             Figure(name="rouge_l_below", value=self._max_rouge_l),
             Figure(name="jaccard_below", value=self._near.threshold),
         )
         return candidate.model_copy(update={"figures": figures})
+
+    def keep(self, picked: Picked[Candidate]) -> None:
+        """Let an item through: later ones must differ from it."""
+        triplet = picked.item.triplet
+        assert triplet is not None
+        self._rouge_l.add(picked.key, triplet.instruction)
+        self._near.add(picked.key, f"{triplet.instruction}\n{triplet.input}")
+        self._verbs.add(picked.cell, triplet.instruction)
+
+    def is_paid(self, picked: Picked[Candidate]) -> bool:
+        """Whether its answer is in the ledger."""
+        return picked.item.triplet is not None and self._is_paid(picked.item.triplet)
 
 
 def plain_flaw(instruction: str, material: str) -> str | None:

@@ -42,10 +42,10 @@ class TripletWriter:
         }
         return prompt("distill_triplets").messages(asked_for)
 
-    async def fetch(self, cell: str, k: int, earlier: Sequence[Candidate]) -> Batch[Candidate]:
+    async def fetch(self, cell: str, k: int, earlier: Sequence[Candidate], /, *, free: bool) -> Batch[Candidate]:
         """Buy or recall call k, and ask once more for the items that were no triplets, and for those only."""
         assert self._workshop is not None
-        ask = self._workshop.switchboard.asking()
+        ask = self._workshop.switchboard.asking(free=free)
         try:
             items: Sequence[Triplet | Flawed] = await self._ask(ask, self.messages(cell, k, earlier), size_of(k))
         except Reject as verdict:
