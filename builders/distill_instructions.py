@@ -35,6 +35,8 @@ class DistillInstructions(BuildSettings):
 
     command: ClassVar[str] = "distill_instructions"
 
+    rows: int = Field(default=200, gt=0)
+    """How many accepted rows to build."""
     out: Path = Path("build/instructions")
     """Folder to write the data set to; it is a Hub repository as it stands."""
     departments: tuple[str, ...] = ("huatuo",)

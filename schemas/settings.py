@@ -72,8 +72,8 @@ class BuildSettings(Settings):
     """Address of an OpenAI-compatible server for the teacher; names an endpoint after its host."""
     price: str | None = None
     """Price of the teacher in US dollars per million tokens, as IN,OUT, e.g. 0.25,2."""
-    rows: int = Field(default=200, gt=0)
-    """How many accepted rows to build."""
+    rows: int | None = Field(default=None, gt=0)
+    """How many accepted rows to build; without it, what the source gives."""
     out: Path = Path("build/dataset")
     """Folder to write the data set to; it is a Hub repository as it stands."""
     max_usd: float | None = Field(default=None, gt=0)

@@ -42,14 +42,14 @@ def tokens_of(messages: Sequence[Message]) -> int:
     return sum(len(said.content.encode()) for said in messages) // BYTES_A_TOKEN
 
 
-def dry_run(plan: Plan, served: ServedModel, rows: int) -> str:
+def dry_run(plan: Plan, served: ServedModel, rows: int | None) -> str:
     """The plan in words: calls, tokens and money, expected and at worst."""
     price = served.endpoint.price(served.model)
     calls = sum(step.calls for step in plan.steps)
     tokens_in = sum(step.calls * step.tokens_in for step in plan.steps)
     tokens_out = sum(step.calls * step.tokens_out for step in plan.steps)
     worst_out = calls * served.endpoint.answer_limit
-    lines = [f"plan: {rows} rows from {served}, {calls} calls at least"]
+    lines = [f"plan: {rows or 'all'} rows from {served}, {calls} calls at least"]
     lines += [
         f"  {step.name}: {step.calls} calls of {step.tokens_in} tokens in, {step.tokens_out} out" for step in plan.steps
     ]
@@ -64,7 +64,7 @@ def dry_run(plan: Plan, served: ServedModel, rows: int) -> str:
     return "\n".join(lines)
 
 
-def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int, accepted: int, judged: int) -> str:
+def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int | None, accepted: int, judged: int) -> str:
     """What the whole run would cost, as a 95 % interval from the answers of a pilot."""
     share = wilson(accepted, judged)
     lines = [f"pilot: {accepted} rows accepted of {judged} judged ({share.low:.0%} to {share.high:.0%} expected)"]
@@ -78,7 +78,7 @@ def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int, acc
         low += total(costs, step.calls).low
         mean += total(costs, step.calls / share.mean).mean
         high += total(costs, step.calls / share.low).high
-    lines.append(f"  {rows} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
+    lines.append(f"  {rows or 'all'} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
     return "\n".join(lines)
 
 

@@ -126,8 +126,11 @@ async def _produce(settings: BuildSettings, job: Job, served: ServedModel) -> in
 def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Any) -> int:
     if settings.pilot and job.plan:
         judged = workshop.accepted + sum(workshop.reasons.values())
-        counts = {"rows": settings.rows, "accepted": workshop.accepted, "judged": judged}
-        print(planning.pilot(job.plan(), workshop.measured, **counts), file=sys.stderr)
+        plan, accepted = job.plan(), workshop.accepted
+        print(
+            planning.pilot(plan, workshop.measured, rows=settings.rows, accepted=accepted, judged=judged),
+            file=sys.stderr,
+        )
         _last_line(workshop, steps, None)
         return 0
     short = steps.shortfall()

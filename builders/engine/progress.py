@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Rows, rejects, calls a second, tokens, money and time left; use as an async context manager."""
 
-    def __init__(self, workshop: Workshop, rows: int) -> None:
+    def __init__(self, workshop: Workshop, rows: int | None) -> None:
         self._workshop = workshop
         self._rows = rows
         self._started = time.monotonic()
@@ -29,11 +29,12 @@ class Progress:
         """Where the run stands."""
         tally, done = self._workshop.switchboard.tally, self._workshop.accepted
         elapsed = max(time.monotonic() - self._started, 1e-9)
-        left = f"{(self._rows - done) * elapsed / done:.0f} s left" if done else "…"
+        left = f"{(self._rows - done) * elapsed / done:.0f} s left" if done and self._rows else "…"
+        goal = f"/{self._rows}" if self._rows else ""
         rejects = sum(self._workshop.reasons.values())
         money = f"${tally.usd:.4f}" if tally.usd else "$0"
         return (
-            f"{done}/{self._rows} rows  {rejects} rejected  {tally.calls} calls ({tally.calls / elapsed:.0f}/s)  "
+            f"{done}{goal} rows  {rejects} rejected  {tally.calls} calls ({tally.calls / elapsed:.0f}/s)  "
             f"{tally.from_ledger} from ledger  {tally.tokens_in + tally.tokens_out:,} tokens  {money}  {left}"
         )
 

@@ -308,8 +308,12 @@ class Quota(Generic[Item]):
     def _buy_ahead(self) -> None:
         """Start every call that is needed even if all its items are accepted, up to the calls allowed at once."""
         wanted = [(k, cell.rank) for cell in self._cells for k in self._surely_needed(cell) if k not in cell.batches]
+        coming = sum(size_of(k) for cell in self._cells for k in cell.batches if k not in cell.judged)
         for k, rank in heapq.nsmallest(max(0, self._at_once - self._in_flight), wanted):
+            if self._left is not None and coming >= self._left:
+                return
             self._started(self._cells[rank], k)
+            coming += min(size_of(k), self._cells[rank].need)
 
     def _surely_needed(self, cell: _Cell[Item]) -> range:
         need, k = cell.need, cell.call

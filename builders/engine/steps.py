@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from builders.engine.run import Build, Seeds
+from builders.engine.run import Build, InOrder, Seeds
 
 S = TypeVar("S")
 
@@ -35,3 +35,9 @@ class Steps(Generic[S]):
     """Why there are fewer rows than asked for, or None."""
     coverage: Callable[[], dict[str, tuple[int, int]]] = dict
     """Rows asked for and reached, per cell."""
+
+
+def in_order(source: Iterable[S], build: Build[S], *, key: Callable[[S], str], rows: int | None) -> Steps[S]:
+    """The steps of a builder that reads a source from its beginning, until `rows` are accepted or it ends."""
+    seeds = InOrder(source, rows)
+    return Steps(seeds=seeds, build=build, key=key, shortfall=seeds.shortfall)
