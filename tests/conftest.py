@@ -55,9 +55,10 @@ def distill() -> Callable[..., Outcome]:
 
     def call(*arguments: object) -> Outcome:
         out, talk = io.StringIO(), io.StringIO()
+        words = [str(argument) for argument in arguments]
+        command, main = distill_instructions.DistillInstructions, distill_instructions.main
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(talk), pytest.raises(SystemExit) as ended:
-            command = distill_instructions.DistillInstructions
-            run_command(command, distill_instructions.main, [str(argument) for argument in arguments])
+            run_command(command, main, words)
         return outcome(ended.value.code, talk.getvalue(), out.getvalue())
 
     return call

@@ -314,12 +314,42 @@ def test_more_rows_keep_all_that_was_paid_for():
     assert set(second.kept) > set(first.kept)
 
 
+def sparse(one_in):
+    """In the first ward one item in so many is any good; elsewhere all are."""
+    return lambda picked: picked.cell == WARDS[0] and chance(f"quality of {picked.item}", one_in) > 0
+
+
 @pytest.mark.parametrize("killed_after", [1, 30, 100, 149])
-def test_a_run_that_was_killed_and_goes_on_gives_the_rows_of_one_that_was_not(killed_after):
-    whole = Run(WARDS, 150, judge=Topics(500), lost=one_in_seven)
+def test_a_run_that_was_killed_and_goes_on_keeps_what_was_paid_for(killed_after):
     first = Run(WARDS, 150, teacher=Teacher(latency=2), judge=Topics(500), lost=one_in_seven, stop_after=killed_after)
     rest = again(first, 150, topics=500, lost=one_in_seven)
-    assert set(rest.kept) == set(whole.kept)
+    assert len(rest.kept) == 150
+    assert set(rest.kept) >= set(first.kept)
+    assert set(rest.teacher.bought).isdisjoint(first.teacher.bought)
+
+
+@pytest.mark.parametrize(
+    ("rows", "topics", "one_in", "killed_after"),
+    [
+        (150, 500, 1, 30),
+        (12, 100, 20, 1),  # rejects of the first ward hang on rows of the second
+        (30, 100, 8, 1),  # the first ward runs dry
+        (35, 200, 8, 16),  # likewise
+    ],
+)
+def test_a_run_that_was_killed_and_went_on_replays_from_its_ledger(rows, topics, one_in, killed_after):
+    def run(latency, *before, stop_after=None):
+        teacher = Teacher(latency, paid={call for earlier in before for call in earlier.teacher.paid})
+        judge = Topics(topics, bad=sparse(one_in), paid={key for earlier in before for key in earlier.handed})
+        return Run(WARDS[:2], rows, teacher=teacher, judge=judge, lost=one_in_seven, stop_after=stop_after)
+
+    killed = run(0, stop_after=killed_after)
+    resumed = run(1, killed)
+    replayed = run(2, killed, resumed)
+    assert replayed.teacher.bought == []
+    assert set(replayed.handed) <= {*killed.handed, *resumed.handed}
+    assert set(replayed.kept) == set(resumed.kept)
+    assert replayed.rejected == resumed.rejected  # the card counts them
 
 
 def test_a_call_that_fails_ends_the_seeds_when_those_in_flight_have_landed():

@@ -120,8 +120,10 @@ def test_a_chat_answer_is_a_few_hundred_chinese_characters():
         assert len(chinese) > 0.85 * len(said)
 
 
-def test_an_answer_takes_up_the_term_it_was_asked_about():
-    assert "慢性荨麻疹" in answer(request(HIVES))
+def test_an_answer_takes_up_the_disease_it_was_asked_about_with_its_drug_and_its_test():
+    said = "".join(answers(*(request(HIVES, seed=sample) for sample in range(5))))
+    assert all(term in said for term in ("慢性荨麻疹", "氯雷他定", "过敏原检测"))  # a row of clinic.toml
+    assert not any(drug in said for drug in ("他克莫司软膏", "阿达帕林凝胶", "卡泊三醇软膏", "伐昔洛韦"))  # other rows
     assert "慢性荨麻疹" not in answer(request("特应性皮炎的孩子能游泳吗？"))
 
 
@@ -211,6 +213,12 @@ def test_a_patient_has_an_intent_and_a_colleague_has_none():
     patients, nurses = answers(triplet_request("dermatology/patient", 2), triplet_request("dermatology/nurse", 2))
     assert all(item["intent"] in TAXONOMY.intents for item in json.loads(patients)["triplets"])
     assert {item["intent"] for item in json.loads(nurses)["triplets"]} == {None}
+
+
+def test_a_department_and_a_role_of_a_users_own_get_triplets_too():
+    asked_for = {"department": "高原医学科", "role": "登山向导", "count": 5}
+    made = json.loads(answer(request(prompt("distill_triplets").messages(asked_for), Triplets)))
+    assert len([Triplet.model_validate(item) for item in made["triplets"]]) == 5
 
 
 def test_only_the_items_complained_about_are_written_again():

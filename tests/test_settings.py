@@ -71,20 +71,20 @@ def test_a_list_is_given_with_commas_or_by_repeating_the_flag():
 
 
 def test_the_environment_is_not_a_source(monkeypatch):
-    for name in ("ROWS", "rows", "SUWEN_ROWS", "BUILD_TOYS_ROWS"):
+    for name in ("ROWS", "rows", "SUWEN_ROWS", "BUILD_TOYS_ROWS", "SEED", "SHARE"):
         monkeypatch.setenv(name, "9")
     monkeypatch.setenv("DRY_RUN", "true")
     monkeypatch.setenv("TEACHER", "gpt-5@openai")
     settings = parse(BuildToys, [])
     assert settings == BuildToys.model_construct()
-    assert (settings.rows, settings.dry_run, settings.teacher) == (200, False, None)
+    assert (settings.share, settings.seed, settings.dry_run, settings.teacher) == (0.3, 0, False, None)
 
 
 def test_a_dotenv_file_is_not_a_source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_text("ROWS=9\nTEACHER=gpt-5@openai\n")
+    (tmp_path / ".env").write_text("SHARE=9\nTEACHER=gpt-5@openai\n")
     settings = parse(BuildToys, [])
-    assert (settings.rows, settings.teacher) == (200, None)
+    assert (settings.share, settings.teacher) == (0.3, None)
 
 
 @pytest.mark.parametrize(

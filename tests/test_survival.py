@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import resource
 import signal
@@ -198,4 +197,4 @@ def test_a_saturated_grid_stops_and_releases_nothing_unless_told(distill):
 
 def test_the_ledger_can_be_read_by_its_owner_alone(distill):
     distill("--teacher", "rehearsal", "--rows", 1, "--out", "set")
-    assert os.stat(".suwen/ledger.sqlite").st_mode & 0o077 == 0
+    assert Path(".suwen/ledger.sqlite").stat().st_mode & 0o077 == 0

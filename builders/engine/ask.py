@@ -10,7 +10,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, cast, overload
 
@@ -104,6 +104,7 @@ class Switchboard:
         self.stopping = asyncio.Event()
         """Set to let nothing more leave; what is in flight still lands in the ledger."""
         self._jitter = random.Random(0)
+        self._listeners: list[Callable[[], None]] = []
 
     def asking(self, *, free: bool = False) -> "Asking":
         """An `Ask` for one seed, which remembers what it heard; a `free` one raises Unpaid instead of buying."""
@@ -150,9 +151,15 @@ class Switchboard:
                 return bought, True
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Call this when the run is told to stop."""
+        self._listeners.append(listener)
+
     def stop(self) -> None:
-        """Let nothing more leave, and wake whoever waits for a slot so that they notice."""
+        """Let nothing more leave, and wake whoever waits so that they notice."""
         self.stopping.set()
+        for listener in self._listeners:
+            listener()
         for teacher in self.teachers.values():
             teacher.throttle.open_up()
 

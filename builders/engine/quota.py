@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from builders.engine.errors import Reject, Unpaid
+from builders.engine.errors import Interrupted, Reject, Unpaid
 
 Item = TypeVar("Item")
 
@@ -149,6 +149,7 @@ class Quota(Generic[Item]):
         """Reading what is paid for; buying has not begun."""
         self._verdicts: list[tuple[Picked[Item], bool]] = []
         self._heard = asyncio.Event()
+        self._stopped = False
         self.shortfall = 0
         """Rows that no cell could give."""
 
@@ -173,6 +174,11 @@ class Quota(Generic[Item]):
         """A verdict; it counts from the next time all are in."""
         self._verdicts.append((seed, accepted))
         self._open -= 1
+        self._heard.set()
+
+    def stop(self) -> None:
+        """Wait for no more verdicts."""
+        self._stopped = True
         self._heard.set()
 
     def reached(self) -> dict[str, tuple[int, int]]:
@@ -324,9 +330,11 @@ class Quota(Generic[Item]):
 
     async def _hear_verdicts(self) -> bool:
         """Wait for every open verdict and take back what was lost; False when there was nothing to hear."""
-        while self._open:
+        while self._open and not self._stopped:
             self._heard.clear()
             await self._heard.wait()
+        if self._stopped:
+            raise Interrupted("told to stop")
         if not self._verdicts:
             return False
         by_name = {cell.name: cell for cell in self._cells}

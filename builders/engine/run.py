@@ -33,6 +33,10 @@ class Seeds(Protocol[S]):
         """Called once for every seed handed out."""
         ...
 
+    def stop(self) -> None:
+        """End now: whoever waits for verdicts is to wait no more."""
+        ...
+
 
 class Build(Protocol[Seed]):
     """A builder: one seed to its rows, each with a key of its own; raises Reject for a seed that is worth none."""
@@ -96,6 +100,7 @@ class Workshop:
         Whatever ends the run, calls in flight are let land in the ledger first.
         """
         numbered = _Numbered(steps.seeds)
+        self.switchboard.on_stop(steps.seeds.stop)
         with _stopped_by_signals(self.switchboard):
             ended = await asyncio.gather(
                 *(self._worker(numbered, steps) for _ in range(at_once)), return_exceptions=True
@@ -159,12 +164,13 @@ class InOrder(Seeds[S]):
         self._rows = rows
         self._accepted = 0
         self._open = 0
+        self._stopped = False
         self._heard = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[S]:
         for seed in self._source:
             while self._rows is not None and self._accepted + self._open >= self._rows:
-                if self._open == 0:
+                if self._open == 0 or self._stopped:
                     return
                 self._heard.clear()
                 await self._heard.wait()
@@ -181,6 +187,11 @@ class InOrder(Seeds[S]):
         """A verdict: one fewer open, perhaps one more accepted."""
         self._open -= 1
         self._accepted += accepted
+        self._heard.set()
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        self._stopped = True
         self._heard.set()
 
 

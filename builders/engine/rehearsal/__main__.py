@@ -1,7 +1,6 @@
 """Run the rehearsal teacher on its own: `python -m builders.engine.rehearsal --port 8000 --latency 0.3`."""
 
 import asyncio
-import contextlib
 import json
 from typing import ClassVar
 
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from builders.engine.rehearsal.faults import Manners
 from builders.engine.rehearsal.server import Rehearsal
-from schemas.settings import Settings, run_command
+from schemas.settings import InputError, Settings, run_command
 
 
 class Rehearse(Manners, Settings):  # type: ignore[misc]  # both are frozen and strict
@@ -30,8 +29,12 @@ async def _serve(settings: Rehearse) -> None:
 
 def main(settings: Rehearse) -> int:
     """Serve until Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         asyncio.run(_serve(settings))
+    except KeyboardInterrupt:
+        return 0
+    except OSError as wrong:
+        raise InputError(f"--port {settings.port}: {wrong.strerror}") from None
     return 0
 
 

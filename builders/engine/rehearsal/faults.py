@@ -3,15 +3,17 @@
 import hashlib
 import math
 import random
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import Record
 
 Fault = Literal[
     "throttled", "server_error", "cut", "slow_body", "broken_json", "truncated", "not_a_completion", "flawed_item"
 ]
+
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 
 class Manners(Record):
@@ -44,6 +46,13 @@ class Manners(Record):
     obey: bool = False
     """Follow instructions found inside the data it is given, as a gullible model would."""
 
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        total = sum(getattr(self, fault) for fault in FAULTS)
+        if total > 1:
+            raise ValueError(f"the shares of all faults must add up to at most 1, got {total:g}")
+        return self
+
 
 class Turn(NamedTuple):
     """What happens to one request."""
@@ -57,7 +66,7 @@ def turn(manners: Manners, body: bytes, attempt: int) -> Turn:
     rng = random.Random(hashlib.sha256(body + attempt.to_bytes(4, "big")).digest())
     delay = manners.latency * math.exp(rng.gauss(0.0, manners.spread)) if manners.latency else 0.0
     drawn = rng.random()
-    for fault in Fault.__args__:  # type: ignore[attr-defined]
+    for fault in FAULTS:
         drawn -= getattr(manners, fault)
         if drawn < 0:
             return Turn(fault, delay)

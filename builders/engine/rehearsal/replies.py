@@ -13,9 +13,19 @@ from builders.engine.rehearsal.asking import triplets
 from schemas.settings import InputError
 from schemas.taxonomy import Taxonomy, load_taxonomy
 
-DATA = re.compile(r"<data>(.*?)</data>", re.DOTALL)
+DATA = re.compile(r"<data>(?=\{)")
 REWRITE = re.compile(r"只重写这 (\d+) 项")
-INJECTED = re.compile(r"(?:忽略|无视|ignore)[^：:]{0,40}[：:]\s*([^\"]+)", re.IGNORECASE)
+SCHEMA_IN_WORDS = re.compile(r"fits this JSON schema:\n(\{.*\})\s*$", re.DOTALL)
+LIKE = {
+    "caregiver": "relative",
+    "clinician": "specialist",
+    "general_public": "patient",
+    "genetic_counselor": "specialist",
+    "insurance_clerk": "hospital_administrator",
+    "pregnant_woman": "patient",
+}
+"""Roles that speak like another one here."""
+INJECTED = re.compile(r"(?:忽略|无视|ignore)[^：:]{0,40}[：:]\s*(?:\\\\\")?([^\"\\\\]+)", re.IGNORECASE)
 
 
 def reply(request: Mapping[str, Any], *, length: int | None = None, obey: bool = False) -> str:
@@ -26,15 +36,21 @@ def reply(request: Mapping[str, Any], *, length: int | None = None, obey: bool =
     if obey and (order := INJECTED.search(said)):
         return order[1].replace("\\n", "\n")
     data = _data(messages)
-    form = (request.get("response_format") or {}).get("json_schema")
-    if form and {"department", "role", "count"} <= set(data):
+    form = (request.get("response_format") or {}).get("json_schema") or _form_in_words(messages[-1]["content"])
+    if form and "triplets" in form["schema"].get("properties", {}):
         return json.dumps({"triplets": _triplets(data, messages[-1]["content"], seed)}, ensure_ascii=False)
     if form:
         schema = form["schema"]
         made = instance(schema, schema.get("$defs", {}), random.Random(seed), messages[-1]["content"])
         return json.dumps(made, ensure_ascii=False)
-    question = str(data.get("instruction", messages[-1]["content"]))
+    question = str(data.get("instruction") or next(iter(data.values()), messages[-1]["content"]))
     return answer(instruction=question, input=str(data.get("input", "")), seed=seed, length=length)
+
+
+def _form_in_words(asked: str) -> dict[str, Any] | None:
+    """The schema of a request whose endpoint takes none: it stands at the end of the prompt."""
+    found = SCHEMA_IN_WORDS.search(asked)
+    return {"schema": json.loads(found[1])} if found else None
 
 
 def instance(node: Mapping[str, Any], defs: Mapping[str, Any], rng: random.Random, about: str) -> Any:
@@ -48,7 +64,8 @@ def instance(node: Mapping[str, Any], defs: Mapping[str, Any], rng: random.Rando
     if node.get("type") == "object":
         return {name: instance(inner, defs, rng, about) for name, inner in node.get("properties", {}).items()}
     if node.get("type") == "array":
-        count = rng.randint(max(1, node.get("minItems", 1)), min(5, node.get("maxItems", 3)))
+        least = node.get("minItems", 1)
+        count = rng.randint(least, max(least, min(node.get("maxItems", least + 2), least + 2)))
         return [instance(node.get("items", {}), defs, rng, about) for _ in range(count)]
     return _scalar(node, rng, about)
 
@@ -56,9 +73,10 @@ def instance(node: Mapping[str, Any], defs: Mapping[str, Any], rng: random.Rando
 def _scalar(node: Mapping[str, Any], rng: random.Random, about: str) -> Any:
     match node.get("type"):
         case "integer":
-            return rng.randint(node.get("minimum", 0), node.get("maximum", 5))
+            low, high = _bounds(node, step=1)
+            return rng.randint(int(low), int(high))
         case "number":
-            return round(rng.uniform(node.get("minimum", 0), node.get("maximum", 1)), 2)
+            return rng.uniform(*_bounds(node, step=0))
         case "boolean":
             return rng.random() < 0.5
         case "null":
@@ -66,22 +84,36 @@ def _scalar(node: Mapping[str, Any], rng: random.Random, about: str) -> Any:
     return answer(instruction=about, input="", seed=str(rng.random()), length=60)[: node.get("maxLength", 400)]
 
 
+def _bounds(node: Mapping[str, Any], *, step: int) -> tuple[float, float]:
+    """Inclusive bounds of a number, five apart where the schema leaves them open."""
+    low = node.get("minimum", node["exclusiveMinimum"] + step if "exclusiveMinimum" in node else None)
+    high = node.get("maximum", node["exclusiveMaximum"] - step if "exclusiveMaximum" in node else None)
+    if low is None:
+        low = 0 if high is None or high >= 0 else high - 5
+    return low, low + 5 if high is None else high
+
+
 def _triplets(data: Mapping[str, Any], last: str, seed: str) -> list[dict[str, str | None]]:
     again = REWRITE.search(last)
-    count = int(again[1]) if again else int(data["count"])
+    count = int(again[1]) if again else int(data.get("count", 5))
     taxonomy = _taxonomy()
     try:
-        department, role = taxonomy.department(data["department"]), taxonomy.role(data["role"])
-    except InputError:  # a department or role of the user's own
+        department, role = taxonomy.department(str(data["department"])), taxonomy.role(str(data["role"]))
+    except (InputError, KeyError):  # a department or role of the user's own
         department, role = "default", "none"
-    return triplets(department=department, role=role, count=count, seed=seed)
+    return triplets(department=department, role=LIKE.get(role, role), count=count, seed=seed)
 
 
 def _data(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """The first data block of the conversation that holds a JSON object."""
     for message in messages:
-        if message["role"] == "user" and (found := DATA.search(message["content"])):
-            data = json.loads(found[1])
-            return data if isinstance(data, dict) else {}
+        for start in (mark.end() for mark in DATA.finditer(message["content"]) if message["role"] == "user"):
+            try:
+                data, _ = json.JSONDecoder().raw_decode(message["content"], start)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(data, dict):
+                return data
     return {}
 
 

@@ -57,11 +57,19 @@ class Rehearsal:
         try:
             fate = turn(self.manners, body, self.asked[key])
             await asyncio.sleep(fate.delay)
-            return await self._respond(http, json.loads(body), fate, key)
+            try:
+                request = json.loads(body)
+                text = reply(request, length=self.manners.answer_chars, obey=self.manners.obey)
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as wrong:
+                error = {"error": {"message": f"not a chat request: {type(wrong).__name__}: {wrong}"}}
+                return web.json_response(error, status=400, headers=MARK)
+            return await self._respond(http, request, text, fate, key)
         finally:
             self.in_flight -= 1
 
-    async def _respond(self, http: web.Request, request: dict[str, Any], fate: Turn, key: str) -> web.StreamResponse:
+    async def _respond(
+        self, http: web.Request, request: dict[str, Any], text: str, fate: Turn, key: str
+    ) -> web.StreamResponse:
         if fate.fault == "throttled":
             headers = {"retry-after": f"{self.manners.retry_after:g}", **MARK}
             return web.json_response({"error": {"message": "rehearsed 429"}}, status=429, headers=headers)
@@ -69,7 +77,6 @@ class Rehearsal:
             return web.json_response({"error": {"message": "rehearsed 503"}}, status=503, headers=MARK)
         if fate.fault == "not_a_completion":
             return web.json_response({"detail": "rehearsed oddity"}, headers=MARK)
-        text = reply(request, length=self.manners.answer_chars, obey=self.manners.obey)
         completion = self._completion(request, spoilt(text, fate), key, cut=fate.fault == "truncated")
         if fate.fault in ("cut", "slow_body"):
             return await self._trickle(http, completion, fate, key)
