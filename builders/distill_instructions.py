@@ -22,8 +22,8 @@ from schemas.taxonomy import NO_ROLE, Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
     from builders.engine.ask import Ask
+    from builders.engine.grid import Picked
     from builders.engine.plan import Plan
-    from builders.engine.quota import Picked
     from builders.engine.run import Workshop
     from builders.engine.steps import Steps
     from builders.sources.seed_tasks import HumanSeed
@@ -165,8 +165,8 @@ class Distillation:
 
     def plan(self) -> "Plan":
         """What the run will ask at least: the calls that are needed even if every item is accepted."""
+        from builders.engine.grid import size_of
         from builders.engine.plan import Plan, Step, tokens_of
-        from builders.engine.quota import size_of
         from builders.prompts import prompt
         from builders.triplets.writer import TripletWriter
 
@@ -185,7 +185,7 @@ TOKENS_AN_ANSWER = 500
 
 def calls_for(rows: int, cells: int) -> list[int]:
     """The call numbers, over all cells, that fill the grid when every item is accepted."""
-    from builders.engine.quota import size_of
+    from builders.engine.grid import size_of
 
     each, rest = divmod(rows, cells)
     calls: list[int] = []

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from builders.engine.errors import Interrupted, Reject, Unpaid
-from builders.engine.quota import Batch, Quota, size_of
+from builders.engine.grid import Batch, size_of
+from builders.engine.quota import Quota
 
 WARDS = ("cardiology/nurse", "pediatrics/relative", "dermatology/patient", "urology/none")
 ALL_DIFFERENT = 10**9

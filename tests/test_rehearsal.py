@@ -16,10 +16,10 @@ import openai
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from builders.engine.ask import json_schema
 from builders.engine.quota import size_of
 from builders.engine.rehearsal.faults import Manners
 from builders.engine.rehearsal.server import Rehearsal
+from builders.engine.switchboard import json_schema
 from builders.prompts import prompt
 from builders.sources.seed_tasks import OWN, read_seeds
 from builders.triplets.shapes import Flawed, Triplet, Triplets

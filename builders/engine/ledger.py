@@ -13,9 +13,7 @@ that answer instead of buying it twice. A run is alive while it holds its lock f
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
-import os
 import queue
 import sqlite3
 import threading
@@ -24,9 +22,10 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from builders.engine.errors import LedgerError
+from builders.engine.owners import Owners, private
 
 T = TypeVar("T")
 Outcome = Literal["answered", "refused", "failed", "doubt"]
@@ -42,7 +41,6 @@ CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, state);
 CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
 PRAGMA user_version = 1;
 """
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "9p", "afs", "ceph", "fuse"}
 GATHER_SECONDS = 0.004
 """How long the writer lets statements queue before it commits: long enough to share an fsync, short beside a call."""
 
@@ -101,13 +99,13 @@ class Ledger:
         self.owner = uuid.uuid4().hex
         self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]] | None]
         self._queue = queue.SimpleQueue()
-        self._shared = not _on_network(path)
+        self._owners = Owners(path, self.owner)
 
     def __enter__(self) -> "Ledger":
         with _explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _private(self.path)
-            self._lock = self._take_lock()
+            private(self.path)
+            self._owners.enter()
             self._reader = self._connect()
             if self._reader.execute("PRAGMA user_version").fetchone()[0] not in (0, 1):
                 raise LedgerError(f"ledger {self.path}: written by a newer version of this package")
@@ -121,8 +119,7 @@ class Ledger:
         self._queue.put(None)
         self._writer.join()
         self._reader.close()
-        self._lock.close()
-        self._lock_path(self.owner).unlink(missing_ok=True)
+        self._owners.leave()
 
     def find(self, key: str) -> Answer | None:
         """The answer under a key, if it was ever bought."""
@@ -148,7 +145,7 @@ class Ledger:
                 return None
             others = db.execute("SELECT DISTINCT owner FROM attempts WHERE key = ? AND state = 'sent'", (key,))
             for (owner,) in others.fetchall():
-                if self._alive(owner):
+                if self._owners.alive(owner):
                     return None
                 _doubt(db, owner)
             values = (key, self.account, self.owner, tokens, usd)
@@ -254,42 +251,18 @@ class Ledger:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, timeout=60, check_same_thread=False)
-        if self._shared:
+        if self._owners.many:
             db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         return db
-
-    def _take_lock(self) -> IO[bytes]:
-        if not self._shared:  # no shared-memory index over a network: one run at a time, on a rollback journal
-            whole = self._lock_path("exclusive").open("wb")
-            if not _locked(whole):
-                raise LedgerError(f"ledger {self.path}: on a network file system, and another run is using it")
-            return whole
-        mine = self._lock_path(self.owner).open("wb")
-        _locked(mine)
-        return mine
-
-    def _lock_path(self, owner: str) -> Path:
-        folder = self.path.with_name(self.path.name + ".runs")
-        folder.mkdir(exist_ok=True, mode=0o700)
-        return folder / owner
-
-    def _alive(self, owner: str) -> bool:
-        if owner == self.owner:
-            return True
-        try:
-            with self._lock_path(owner).open("rb") as lock:
-                return not _locked(lock)
-        except FileNotFoundError:
-            return False
 
     def _free_the_dead(self) -> None:
         """Attempts that a dead run had in flight may have been paid for: they become doubtful, and can be asked again."""
         owners = self._reader.execute("SELECT DISTINCT owner FROM attempts WHERE state = 'sent'").fetchall()
         for (owner,) in owners:
-            if not self._alive(owner):
+            if not self._owners.alive(owner):
                 _doubt(self._reader, owner)
-                self._lock_path(owner).unlink(missing_ok=True)
+                self._owners.bury(owner)
 
 
 def _doubt(db: sqlite3.Connection, owner: str) -> None:
@@ -303,34 +276,6 @@ def _wake(waiting: "asyncio.Future[Any]", result: Any, error: LedgerError | None
         waiting.set_result(result)
     else:
         waiting.set_exception(error)
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Take an exclusive lock that the kernel drops when this process dies; False when somebody holds it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _private(path: Path) -> None:
-    """Create the file readable by its owner alone: answers may hold medical text."""
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
-def _on_network(path: Path) -> bool:
-    """Whether the file would lie on a file system where SQLite's shared-memory index does not work."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return False
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, point, file_system, *_ = line.split()
-        if path.absolute().is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, file_system
-    return kind.split(".")[0] in NETWORK_FILE_SYSTEMS
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 
 import schemas
 from builders.engine import plan as planning
-from builders.engine.ask import Switchboard
 from builders.engine.budget import Budget
 from builders.engine.endpoints import ServedModel, served_model
 from builders.engine.errors import LedgerError, Misconfigured, TeacherError
@@ -24,6 +23,7 @@ from builders.engine.release import Release, check_folder, read_previous, releas
 from builders.engine.run import Stamp, Workshop
 from builders.engine.spool import Spool
 from builders.engine.steps import Steps
+from builders.engine.switchboard import Switchboard
 from builders.engine.teacher import Teacher
 from schemas.base import PromptUse, Row
 from schemas.settings import BuildSettings, InputError

@@ -16,117 +16,12 @@ nothing; a run with a stricter one buys the replacements and nothing else.
 
 import asyncio
 import heapq
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Generic
 
+from builders.engine.batches import Batches
 from builders.engine.errors import Interrupted, Reject, Unpaid
-
-Item = TypeVar("Item")
-
-SIZES = (5, 10, 20)
-"""Items asked of a cell's first, second and every later call: a small quota is not made to pay for twenty."""
-WINDOW = 8
-SATURATED_CALLS = 5
-SATURATED_BELOW = 0.05
-"""A cell whose last 5 calls gave under 5 % accepted rows is saturated; its rest goes to the other cells."""
-
-
-def size_of(k: int) -> int:
-    """Items asked of a cell's call k."""
-    return SIZES[min(k, len(SIZES) - 1)]
-
-
-class Batch(NamedTuple, Generic[Item]):
-    """What one call brought: its items, the ledger keys behind it, and whether any of them was bought just now."""
-
-    items: list[Item]
-    calls: tuple[str, ...]
-    bought: bool
-
-
-class Picked(NamedTuple, Generic[Item]):
-    """An item on its way to become a row, with where it stood."""
-
-    cell: str
-    rank: int
-    call: int
-    position: int
-    item: Item
-
-    @property
-    def key(self) -> str:
-        """The row key: cell/call/item."""
-        return f"{self.cell}/{self.call:04d}/{self.position:02d}"
-
-    @property
-    def order(self) -> str:
-        """Sort key of its row: (k, cell, item)."""
-        return f"{self.call:05d}.{self.rank:06d}.{self.position:03d}"
-
-
-class Fetch(Protocol[Item]):
-    """Brings the items of a call."""
-
-    async def __call__(self, cell: str, k: int, earlier: Sequence[Item], /, *, free: bool) -> Batch[Item]:
-        """Items of call k of a cell, given those of its calls up to k - 8; raises Unpaid when `free` and not bought."""
-        ...
-
-
-class Judge(Protocol[Item]):
-    """Decides which items are worth an answer."""
-
-    def __call__(self, picked: Picked[Item], /) -> Item:
-        """The item, perhaps with what was measured on it; raises Reject. Remembers nothing."""
-        ...
-
-    def keep(self, picked: Picked[Item]) -> None:
-        """Remember an item that is kept: later ones are judged against it."""
-        ...
-
-    def is_paid(self, picked: Picked[Item]) -> bool:
-        """Whether the item's answer is in the ledger."""
-        ...
-
-
-OnReject = Callable[[Picked[Item], Reject], None]
-
-
-@dataclass
-class _Cell(Generic[Item]):
-    name: str
-    rank: int
-    quota: int
-    accepted: int = 0
-    """Items handed out whose verdict was good or is still open."""
-    call: int = 0
-    position: int = 0
-    """Where reading goes on: item `position` of call `call`."""
-    saturated: bool = False
-    blocked: bool = False
-    """The next call would have to be bought, and it is not yet time to buy."""
-    held: "deque[Picked[Item]]" = field(default_factory=deque)
-    """Items worth keeping that are not paid for, while others are."""
-    batches: "dict[int, asyncio.Task[Batch[Item]]]" = field(default_factory=dict)
-    judged: dict[int, int] = field(default_factory=dict)
-    good: dict[int, int] = field(default_factory=dict)
-    last_kept: tuple[int, int] = (-1, -1)
-    """(call, position) of the last item kept so far."""
-    rejects: "list[tuple[Picked[Item], Reject]]" = field(default_factory=list)
-    """Verdicts on items after the last one kept; they count once a later item is kept."""
-
-    @property
-    def need(self) -> int:
-        return 0 if self.saturated else self.quota - self.accepted
-
-    def is_dry(self) -> bool:
-        """Whether the calls read to their end lately gave almost nothing."""
-        last = range(self.call - SATURATED_CALLS, self.call)
-        if last.start < 0 or self.held:
-            return False
-        judged = sum(self.judged.get(k, 0) for k in last)
-        return sum(self.good.get(k, 0) for k in last) < SATURATED_BELOW * max(judged, 1)
+from builders.engine.grid import Cell, Fetch, Item, Judge, OnReject, Picked
 
 
 class Quota(Generic[Item]):
@@ -137,13 +32,13 @@ class Quota(Generic[Item]):
         at_once: int, stop_after: int | None = None,
     ) -> None:  # fmt: skip
         each, rest = divmod(rows, len(cells))
-        self._cells = [_Cell[Item](name, rank, each + (rank < rest)) for rank, name in enumerate(cells)]
-        self._fetch, self._judge, self._on_reject = fetch, judge, on_reject
-        self._at_once = at_once
+        shares = [each + (rank < rest) for rank in range(len(cells))]
+        self._cells = [Cell[Item](name, rank, shares[rank], shares[rank]) for rank, name in enumerate(cells)]
+        self._batches = Batches(self._cells, fetch, at_once=at_once)
+        self._judge, self._on_reject = judge, on_reject
         self._left = stop_after
         self._order = [(0, cell.rank) for cell in self._cells]
         """Heap of (call, rank) of the cells in need; stale entries are skipped when met."""
-        self._in_flight = 0
         self._open = 0
         self._free = True
         """Reading what is paid for; buying has not begun."""
@@ -159,7 +54,7 @@ class Quota(Generic[Item]):
                 cell = self._next_cell()
                 if cell is None:
                     if not await self._hear_verdicts() and not self._begin_buying():
-                        return
+                        break
                     continue
                 picked = await self._read(cell)
                 if picked is not None:
@@ -168,7 +63,7 @@ class Quota(Generic[Item]):
                     yield picked
             self._settle_rejects()
         finally:
-            await self._drain()
+            await self._batches.land()
 
     def told(self, seed: Picked[Item], accepted: bool) -> None:
         """A verdict; it counts from the next time all are in."""
@@ -182,30 +77,23 @@ class Quota(Generic[Item]):
         self._heard.set()
 
     def reached(self) -> dict[str, tuple[int, int]]:
-        """Per cell: rows asked of it at first or handed to it since, and rows it gave."""
-        return {cell.name: (cell.quota, cell.accepted) for cell in self._cells}
+        """Per cell: rows asked of it at first, and rows it gave."""
+        return {cell.name: (cell.asked, cell.accepted) for cell in self._cells}
 
     def surplus(self) -> int:
-        """Calls bought in this run and never read."""
-        unread = [task for cell in self._cells for k, task in cell.batches.items() if k not in cell.judged]
-        finished = [task for task in unread if task.done() and not task.cancelled() and task.exception() is None]
-        return sum(task.result().bought for task in finished)
+        """Calls bought in this run and not needed."""
+        return self._batches.bought_unread()
 
     def calls_read(self) -> list[str]:
         """Ledger keys of the calls up to each cell's last kept item: what the rows were made from."""
-        read = [
-            cell.batches[k].result()
-            for cell in self._cells
-            for k in cell.judged
-            if cell.saturated or cell.need > 0 or k <= cell.last_kept[0]
-        ]
+        read = [batch for cell in self._cells for batch in self._batches.fetched(cell, cell.calls_that_count())]
         return [key for batch in read for key in batch.calls]
 
     def saturated(self) -> list[str]:
         """Cells that ran dry."""
         return [cell.name for cell in self._cells if cell.saturated]
 
-    def _next_cell(self) -> _Cell[Item] | None:
+    def _next_cell(self) -> Cell[Item] | None:
         """The cell to read next: the one in need that has read least, ties by rank."""
         while self._order:
             call, rank = self._order[0]
@@ -215,11 +103,11 @@ class Quota(Generic[Item]):
             heapq.heappop(self._order)
         return None
 
-    def _place(self, cell: _Cell[Item]) -> int:
+    def _place(self, cell: Cell[Item]) -> int:
         """The call that a cell reads next."""
         return cell.held[0].call if cell.held and not self._free else cell.call
 
-    def _requeue(self, cell: _Cell[Item]) -> None:
+    def _requeue(self, cell: Cell[Item]) -> None:
         heapq.heappush(self._order, (self._place(cell), cell.rank))
 
     def _begin_buying(self) -> bool:
@@ -233,7 +121,7 @@ class Quota(Generic[Item]):
             self._requeue(cell)
         return True
 
-    async def _read(self, cell: _Cell[Item]) -> Picked[Item] | None:
+    async def _read(self, cell: Cell[Item]) -> Picked[Item] | None:
         """Judge the next item of a cell; None when it was not worth keeping, or there was none to judge."""
         picked = cell.held.popleft() if cell.held and not self._free else await self._next_item(cell)
         self._requeue(cell)
@@ -242,19 +130,19 @@ class Quota(Generic[Item]):
         try:
             measured = picked._replace(item=self._judge(picked))
         except Reject as verdict:
-            self._count(cell, picked.call, good=0)
+            cell.count(picked.call, good=0)
             cell.rejects.append((picked, verdict))
             return None
         if self._free and not self._judge.is_paid(picked):
             cell.held.append(picked)
             return None
         self._judge.keep(measured)
-        self._count(cell, picked.call, good=1)
+        cell.count(picked.call, good=1)
         cell.last_kept = max(cell.last_kept, (picked.call, picked.position))
         self._confirm_rejects(cell)
         return measured
 
-    def _confirm_rejects(self, cell: _Cell[Item]) -> None:
+    def _confirm_rejects(self, cell: Cell[Item]) -> None:
         """Report the rejects that stand before the last item kept: a cell is read no further than that."""
         confirmed = [one for one in cell.rejects if (one[0].call, one[0].position) < cell.last_kept]
         cell.rejects = [one for one in cell.rejects if (one[0].call, one[0].position) > cell.last_kept]
@@ -268,15 +156,10 @@ class Quota(Generic[Item]):
                 for picked, verdict in cell.rejects:
                     self._on_reject(picked, verdict)
 
-    def _count(self, cell: _Cell[Item], call: int, *, good: int) -> None:
-        cell.judged[call] = cell.judged.get(call, 0) + 1
-        cell.good[call] = cell.good.get(call, 0) + good
-        cell.accepted += good
-
-    async def _next_item(self, cell: _Cell[Item]) -> Picked[Item] | None:
+    async def _next_item(self, cell: Cell[Item]) -> Picked[Item] | None:
         """The next item of a cell's sequence; None at the end of a call, or where it would have to be bought too early."""
         try:
-            batch = await self._batch(cell)
+            batch = await self._batches.of(cell, free=self._free, enough=self._left)
         except Unpaid:
             cell.blocked = True
             return None
@@ -287,46 +170,6 @@ class Quota(Generic[Item]):
             return None
         cell.position += 1
         return Picked(cell.name, cell.rank, cell.call, cell.position - 1, batch.items[cell.position - 1])
-
-    async def _batch(self, cell: _Cell[Item]) -> Batch[Item]:
-        task = self._started(cell, cell.call, free=self._free)
-        if not self._free:
-            await asyncio.sleep(0)  # a call that is in the ledger needs no waiting for
-            if not task.done():
-                self._buy_ahead()
-        try:
-            return await asyncio.shield(task)
-        except Unpaid:
-            del cell.batches[cell.call]
-            raise
-
-    def _started(self, cell: _Cell[Item], k: int, *, free: bool = False) -> "asyncio.Task[Batch[Item]]":
-        if k not in cell.batches:
-            earlier = [item for j in range(k - WINDOW + 1) for item in cell.batches[j].result().items]
-            cell.batches[k] = asyncio.ensure_future(self._fetch(cell.name, k, earlier, free=free))
-            cell.batches[k].add_done_callback(self._landed)
-            self._in_flight += 1
-        return cell.batches[k]
-
-    def _landed(self, _: object) -> None:
-        self._in_flight -= 1
-
-    def _buy_ahead(self) -> None:
-        """Start every call that is needed even if all its items are accepted, up to the calls allowed at once."""
-        wanted = [(k, cell.rank) for cell in self._cells for k in self._surely_needed(cell) if k not in cell.batches]
-        coming = sum(size_of(k) for cell in self._cells for k in cell.batches if k not in cell.judged)
-        for k, rank in heapq.nsmallest(max(0, self._at_once - self._in_flight), wanted):
-            if self._left is not None and coming >= self._left:
-                return
-            self._started(self._cells[rank], k)
-            coming += min(size_of(k), self._cells[rank].need)
-
-    def _surely_needed(self, cell: _Cell[Item]) -> range:
-        need, k = cell.need, cell.call
-        while need > 0 and k < cell.call + WINDOW:
-            need -= size_of(k) - (cell.position if k == cell.call else 0)
-            k += 1
-        return range(cell.call, k)
 
     async def _hear_verdicts(self) -> bool:
         """Wait for every open verdict and take back what was lost; False when there was nothing to hear."""
@@ -349,7 +192,7 @@ class Quota(Generic[Item]):
             self._retire_if_dry(cell)
         return True
 
-    def _retire_if_dry(self, cell: _Cell[Item]) -> None:
+    def _retire_if_dry(self, cell: Cell[Item]) -> None:
         """Saturate a dry cell and hand its rest, one row at a time, to the cells with the least to do."""
         if cell.need <= 0 or not cell.is_dry():
             return
@@ -363,8 +206,3 @@ class Quota(Generic[Item]):
             self._requeue(self._cells[rank])
             heapq.heappush(heap, (quota + 1, rank))
         self.shortfall += 0 if heap else rest
-
-    async def _drain(self) -> None:
-        """Let calls in flight land: they are paid for."""
-        tasks = [task for cell in self._cells for task in cell.batches.values()]
-        await asyncio.gather(*tasks, return_exceptions=True)

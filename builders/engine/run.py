@@ -10,9 +10,10 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from builders.engine.ask import Ask, Asking, Heard, Switchboard
+from builders.engine.ask import Ask, Asking, Heard
 from builders.engine.errors import Interrupted, Reject
 from builders.engine.spool import Spool
+from builders.engine.switchboard import Switchboard
 from schemas.base import PromptUse, Provenance, Record, Row
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Workshop:
             while (handed := await numbered.take()) is not None:
                 number, seed = handed
                 self.switchboard.check()
-                ask = self.switchboard.asking()
+                ask = Asking(self.switchboard)
                 try:
                     rows = await steps.build(seed, ask)
                 except Reject as verdict:

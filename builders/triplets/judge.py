@@ -6,7 +6,7 @@ from builders.engine import filters
 from builders.engine.dedup.index import NearIndex
 from builders.engine.errors import Reject
 from builders.engine.filters import RougeL, VerbDiversity
-from builders.engine.quota import Picked
+from builders.engine.grid import Picked
 from builders.sources.seed_tasks import HumanSeed
 from builders.triplets.shapes import Candidate, Flawed, Triplet
 from schemas.base import Figure

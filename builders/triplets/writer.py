@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from builders.engine.ask import Ask
+from builders.engine.ask import Ask, Asking
 from builders.engine.errors import Reject
-from builders.engine.quota import Batch, size_of
+from builders.engine.grid import Batch, size_of
 from builders.engine.run import Workshop
 from builders.prompts import prompt
 from builders.sources.seed_tasks import HumanSeed
@@ -45,7 +45,7 @@ class TripletWriter:
     async def fetch(self, cell: str, k: int, earlier: Sequence[Candidate], /, *, free: bool) -> Batch[Candidate]:
         """Buy or recall call k, and ask once more for the items that were no triplets, and for those only."""
         assert self._workshop is not None
-        ask = self._workshop.switchboard.asking(free=free)
+        ask = Asking(self._workshop.switchboard, free=free)
         try:
             items: Sequence[Triplet | Flawed] = await self._ask(ask, self.messages(cell, k, earlier), size_of(k))
         except Reject as verdict:

@@ -1,0 +1,232 @@
+"""Between questions and teachers: the ledger is looked up, the budget reserved, the endpoint asked until it answers."""
+
+import asyncio
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from pydantic import BaseModel
+
+from builders.engine.budget import Budget, Cost
+from builders.engine.endpoints import ServedModel
+from builders.engine.errors import Interrupted, Misconfigured, Unavailable, Unpaid
+from builders.engine.ledger import Answer, Claim, Ledger
+from builders.engine.teacher import Failure, Teacher, worst_input
+from schemas.base import Message, canonical
+
+TRIES_AT_A_WRONG_ADDRESS = 3
+TRIES = 8  # waiting 0.5 + 1 + 2 + ... + 30 s between them: about a minute
+TRIES_WHILE_OTHERS_ARE_ANSWERED = 20
+SILENCE_SECONDS = 90.0
+"""An endpoint that answered anybody this recently is alive: a failing call is tried on."""
+LONGEST_WAIT = 30.0
+SECONDS_BETWEEN_LOOKS = 0.25
+"""How often a call that another run is buying is looked up."""
+
+
+class Call(NamedTuple):
+    """A request and its ledger key: everything that can change the answer, and nothing else."""
+
+    request: dict[str, Any]
+    key: str
+
+
+@dataclass
+class Tally:
+    """What a run has asked so far."""
+
+    calls: int = 0
+    """Answers bought by this run."""
+    from_ledger: int = 0
+    """Answers found in the ledger."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+    """Cost of the answers bought by this run."""
+    doubtful: int = 0
+    """Attempts that were cut off or timed out, and may have been paid for."""
+    retries: int = 0
+
+
+class Switchboard:
+    """Connects role names to teachers, with one ledger and one budget behind all of them."""
+
+    def __init__(
+        self, teachers: Mapping[str, Teacher], *, ledger: Ledger, budget: Budget, temperature: float = 1.0
+    ) -> None:
+        self.teachers = teachers
+        self.ledger = ledger
+        self.budget = budget
+        self.temperature = temperature
+        self.tally = Tally()
+        self.stopping = asyncio.Event()
+        """Set to let nothing more leave; what is in flight still lands in the ledger."""
+        self._jitter = random.Random(0)
+        self._listeners: list[Callable[[], None]] = []
+
+    def is_paid(self, messages: Sequence[Message], *, by: str = "teacher") -> bool:
+        """Whether the text answer to these messages is in the ledger."""
+        return self.ledger.has(self.call(by, messages, None, 0).key)
+
+    def call(self, by: str, messages: Sequence[Message], shape: type[BaseModel] | None, sample: int) -> Call:
+        """The request that a question becomes at the endpoint of `by`."""
+        served = self.teachers[by].served
+        endpoint = served.endpoint
+        request: dict[str, Any] = {"model": served.model, "messages": [said.model_dump() for said in messages]}
+        optional: dict[str, Any] = {
+            "max_tokens": endpoint.answer_limit,
+            "max_completion_tokens": endpoint.answer_limit,
+            "temperature": self.temperature,
+            "seed": sample,
+        }
+        request |= {name: value for name, value in optional.items() if name in endpoint.sends}
+        if shape is not None:
+            schema = json_schema(shape)
+            if "response_format" in endpoint.sends:
+                form = {"name": shape.__name__, "strict": True, "schema": schema}
+                request["response_format"] = {"type": "json_schema", "json_schema": form}
+            else:
+                last = request["messages"][-1]
+                last["content"] += f"\n\nAnswer with one JSON object that fits this JSON schema:\n{canonical(schema)}"
+        identity = canonical({"endpoint": endpoint.name, "sample": sample, **request})
+        return Call(request, hashlib.sha256(identity.encode()).hexdigest())
+
+    async def answer(self, by: str, call: Call, *, free: bool) -> tuple[Answer, bool]:
+        """The answer to a call, perhaps a refusal, and whether this run bought it. Raises Unpaid when it must be free."""
+        while True:
+            found = self.ledger.find(call.key)
+            if found is not None:
+                self.tally.from_ledger += 1
+                return found, False
+            if free:
+                raise Unpaid(call.key)
+            bought = await self._buy(self.teachers[by], call)
+            if bought is not None:
+                return bought, True
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Call this when the run is told to stop."""
+        self._listeners.append(listener)
+
+    def stop(self) -> None:
+        """Let nothing more leave, and wake whoever waits so that they notice."""
+        self.stopping.set()
+        for listener in self._listeners:
+            listener()
+        for teacher in self.teachers.values():
+            teacher.throttle.open_up()
+
+    async def _buy(self, teacher: Teacher, call: Call) -> Answer | None:
+        """Try until there is an answer; None when somebody else has or is buying it."""
+        attempts = failures = 0
+        while True:
+            async with teacher.throttle.slot():
+                outcome = await self._attempt(teacher, call)
+            if not isinstance(outcome, Failure):
+                return outcome
+            attempts += 1
+            failures += outcome.kind != "throttled"
+            self.tally.retries += 1
+            if self._hopeless(teacher, outcome, attempts, failures):
+                return await self._remember_refusal(call, outcome)
+            pause = min(LONGEST_WAIT, 0.5 * 2 ** (attempts - 1)) * self._jitter.uniform(0.5, 1.5)
+            await self._sleep(pause)
+
+    async def _attempt(self, teacher: Teacher, call: Call) -> Answer | Failure | None:
+        """Reserve, claim, send, settle: one attempt, with every state of it on disk."""
+        self.check()
+        worst = self._worst(teacher.served, call)
+        await self.budget.reserve(worst)
+        actual = Cost(0, 0.0)
+        try:
+            self.check()
+            claim = await self.ledger.claim(call.key, tokens=worst.tokens, usd=worst.usd)
+            if claim is None:
+                return None
+            actual = worst  # from here on, until something better is known, it may have been paid for
+            outcome = await teacher.send(call.request)
+            if isinstance(outcome, Failure) and outcome.kind == "refused":
+                outcome = refusal(outcome)
+            actual = await self._record(claim, call, outcome, worst)
+            return outcome
+        finally:
+            await self.budget.settle(worst, actual)
+
+    async def _record(self, claim: Claim, call: Call, outcome: Answer | Failure, worst: Cost) -> Cost:
+        if isinstance(outcome, Failure):
+            await self.ledger.fail(claim, "doubt" if outcome.doubt else "failed")
+            self.tally.doubtful += outcome.doubt
+            return worst if outcome.doubt else Cost(0, 0.0)
+        await self.ledger.settle(claim, call.key, outcome)
+        self.tally.calls += 1
+        self.tally.tokens_in += outcome.tokens_in
+        self.tally.tokens_out += outcome.tokens_out
+        self.tally.usd += outcome.usd or 0.0
+        return Cost(outcome.tokens_in + outcome.tokens_out, outcome.usd or 0.0)
+
+    async def _remember_refusal(self, call: Call, failure: Failure) -> Answer | None:
+        """A call that fails for ever while others are answered must not hold up the run: it is refused."""
+        claim = await self.ledger.claim(call.key, tokens=0, usd=0.0)
+        if claim is None:
+            return None
+        answer = refusal(failure)
+        await self.ledger.settle(claim, call.key, answer)
+        return answer
+
+    def _hopeless(self, teacher: Teacher, failure: Failure, attempts: int, failures: int) -> bool:
+        """Whether this call fails while others are answered; raises when the endpoint itself is lost."""
+        silence = asyncio.get_running_loop().time() - teacher.last_answer
+        never_answered = silence == float("inf")
+        if failure.kind == "misconfigured":
+            raise Misconfigured(failure.message)
+        if failure.kind == "wrong address" and never_answered and attempts >= TRIES_AT_A_WRONG_ADDRESS:
+            raise Misconfigured(failure.message)
+        if silence >= SILENCE_SECONDS and attempts >= TRIES:
+            raise Unavailable(f"{failure.message} ({attempts} attempts)")
+        return failures >= TRIES_WHILE_OTHERS_ARE_ANSWERED
+
+    def check(self) -> None:
+        """Raise Interrupted when the run was told to stop."""
+        if self.stopping.is_set():
+            raise Interrupted("told to stop")
+
+    async def _sleep(self, pause: float) -> None:
+        """Wait, but not past a stop."""
+        try:
+            await asyncio.wait_for(self.stopping.wait(), pause)
+        except TimeoutError:
+            return
+        raise Interrupted("told to stop")
+
+    def _worst(self, served: ServedModel, call: Call) -> Cost:
+        tokens_in, tokens_out = worst_input(call.request), served.endpoint.answer_limit
+        price = served.endpoint.price(served.model)
+        return Cost(tokens_in + tokens_out, price.usd(tokens_in, tokens_out) if price else 0.0)
+
+
+def refusal(failure: Failure) -> Answer:
+    """A refusal, remembered like an answer so that it is not asked for again."""
+    body = json.dumps({"refused": failure.message}, ensure_ascii=False).encode()
+    return Answer(body, True, False, 0, 0, 0.0, time.time())
+
+
+def json_schema(shape: type[BaseModel]) -> dict[str, Any]:
+    """The shape as a strict JSON schema: every property required, no other allowed (OpenAI structured outputs)."""
+    return cast(dict[str, Any], _strict(shape.model_json_schema()))
+
+
+def _strict(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    strict = {name: _strict(value) for name, value in node.items() if name not in ("default", "title")}
+    if isinstance(node.get("properties"), dict):
+        strict["properties"] = {name: _strict(value) for name, value in node["properties"].items()}
+        strict |= {"required": list(node["properties"]), "additionalProperties": False}
+    return strict
