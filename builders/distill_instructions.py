@@ -151,6 +151,7 @@ class Distillation:
             on_reject=lambda picked, verdict: workshop.reject(picked.key, verdict, picked.item.model_dump_json()),
             at_once=settings.at_once,
             stop_after=settings.pilot,
+            paid_first=workshop.switchboard.ledger.paid_first(workshop.stamp.digest),
         )
         return Steps(
             seeds=quota,

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import polars
 
 NOT_MEASURED = {"id", "key", "origin", "form"}
+LABELS = 200
+LABEL_CHARS = 40
+"""A column is one of labels when it has at most so many different values, none of them longer than this."""
 
 
 class Lengths(Record):
@@ -107,13 +110,11 @@ def _sorted_by_kind(rows: "polars.LazyFrame", columns: list[str]) -> tuple[list[
     """Columns of labels, and columns of text: a label is short and comes again and again."""
     import polars as pl
 
+    height = rows.select(pl.len()).collect().item()
     widest = rows.select(pl.col(columns).str.len_chars().max().fill_null(0)).collect().to_dicts()[0]
     kinds = rows.select(pl.col(columns).n_unique()).collect().to_dicts()[0]
-    few = [
-        name
-        for name in columns
-        if widest[name] <= 40 and kinds[name] <= 200 and "_" not in name[:1] and name != "character"
-    ]
+    most = min(LABELS, max(1, height // 2))
+    few = [name for name in columns if widest[name] <= LABEL_CHARS and kinds[name] <= most]
     return few, [name for name in columns if name not in few]
 
 

@@ -25,13 +25,24 @@ def difference(before: "polars.DataFrame", after: "polars.DataFrame") -> Differe
     """Compare two releases, each with the columns `key`, `id`, `split`. Several rows of one key are told apart by id."""
     import polars as pl
 
-    both = before.unique("key").join(after.unique("key"), on="key", suffix="_after")
-    return Difference(
-        added=after.join(before, on="key", how="anti").height,
-        removed=before.join(after, on="key", how="anti").height,
-        changed=both.filter(pl.col("id") != pl.col("id_after")).height,
-        moved=both.filter(pl.col("split") != pl.col("split_after")).height,
+    counts = (
+        before.group_by("key")
+        .len("before")
+        .join(after.group_by("key").len("after"), on="key", how="full", coalesce=True)
     )
+    stayed = before.join(after, on=["key", "id"], suffix="_after")
+    counts = counts.join(stayed.group_by("key").len("same"), on="key", how="left").fill_null(0)
+    in_both = pl.min_horizontal("before", "after")
+    totals = counts.select(
+        added=(pl.col("after") - in_both).sum(),
+        removed=(pl.col("before") - in_both).sum(),
+        changed=(in_both - pl.col("same")).sum(),
+    )
+    places = pl.col("split").sort()
+    moved = before.group_by("key").agg(places).join(after.group_by("key").agg(places), on="key", suffix="_after")
+    same_size = pl.col("split").list.len() == pl.col("split_after").list.len()
+    moved = moved.filter(same_size & (pl.col("split") != pl.col("split_after")))
+    return Difference(**totals.to_dicts()[0], moved=moved.height)
 
 
 def next_version(previous: str, changes: Difference, *, repackaged: bool) -> str:

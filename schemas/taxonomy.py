@@ -107,21 +107,29 @@ def _merged(built_in: dict[str, Any], extension: dict[str, Any], path: Path) -> 
         raise InputError(f"{path}: no section [{min(unknown)}]; a taxonomy has {', '.join(sorted(built_in))}")
     merged = {**built_in, "version": f"{built_in['version']}+{extension.get('version', 'user')}"}
     for section, entries in extension.items():
-        if not isinstance(entries, dict):
+        if section == "version":
             continue
-        merged[section] = dict(built_in[section])
-        for id, entry in entries.items():
-            known = built_in[section].get(id)
-            if isinstance(entry, dict) and isinstance(known, dict):
-                entry = {**known, **entry, "aliases": [*known.get("aliases", []), *entry.get("aliases", [])]}
-            merged[section][id] = entry
+        if not isinstance(entries, dict):
+            raise InputError(f"{path}: {section}: expected a table, got {type(entries).__name__}")
+        merged[section] = {**built_in[section], **entries}
+        for id in entries.keys() & built_in[section].keys():
+            merged[section][id] = _extended(built_in[section][id], entries[id], f"{path}: {section}.{id}")
     return merged
+
+
+def _extended(known: Any, entry: Any, where: str) -> Any:
+    """A known entry with a user's fields over it, and both their aliases."""
+    if not (isinstance(known, dict) and isinstance(entry, dict)):
+        return entry
+    aliases = entry.get("aliases", [])
+    if not isinstance(aliases, list):
+        raise InputError(f"{where}.aliases: expected a list, got {type(aliases).__name__}")
+    return {**known, **entry, "aliases": [*known.get("aliases", []), *aliases]}
 
 
 def _checked(tables: dict[str, Any], path: Path) -> Taxonomy:
     named = {
-        section: {id: {"id": id, **entry} for id, entry in tables[section].items() if isinstance(entry, dict)}
-        for section in ("departments", "roles", "intents")
+        section: _with_ids(tables[section], f"{path}: {section}") for section in ("departments", "roles", "intents")
     }
     try:
         taxonomy = Taxonomy.model_validate({**tables, **named})
@@ -141,6 +149,13 @@ def _checked(tables: dict[str, Any], path: Path) -> Taxonomy:
     for what, terms in (("departments", taxonomy.departments), ("roles", taxonomy.roles)):
         _names(what, tuple(terms.values()), path)
     return taxonomy
+
+
+def _with_ids(entries: dict[str, Any], where: str) -> dict[str, Any]:
+    for id, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}.{id}: expected a table, got {type(entry).__name__}")
+    return {id: {"id": id, **entry} for id, entry in entries.items()}
 
 
 @cache

@@ -1,5 +1,7 @@
 """Rows go to Arrow, datasets and polars and come back the same; the three never disagree about a column."""
 
+import json
+
 import datasets
 import polars
 import pyarrow
@@ -117,6 +119,11 @@ def test_the_columns_have_the_types_the_annotations_say():
     assert provenance.field("filters").type == pyarrow.list_(
         pyarrow.struct([("name", pyarrow.string()), ("value", pyarrow.float64())])
     )
+
+
+def test_a_file_tells_the_hub_our_types():
+    told = json.loads(arrow_schema(Instruction).metadata[b"huggingface"])
+    assert datasets.Features.from_dict(told["info"]["features"]) == features(Instruction)
 
 
 def test_an_annotation_that_is_no_column_is_refused():

@@ -76,7 +76,9 @@ class Topics:
 class Run:
     """One run to its end, with as many workers as calls at once, and verdicts that come when they come."""
 
-    def __init__(self, cells, rows, *, teacher=None, judge=None, lost=None, at_once=8, stop_after=None):
+    def __init__(
+        self, cells, rows, *, teacher=None, judge=None, lost=None, at_once=8, stop_after=None, paid_first=True
+    ):
         self.teacher = teacher or Teacher()
         self.handed, self.kept, self.rejected = [], [], {}
         self.lost = lost
@@ -88,6 +90,7 @@ class Run:
             on_reject=self._reject,
             at_once=at_once,
             stop_after=stop_after,
+            paid_first=paid_first,
         )
         asyncio.run(self._work(at_once))
 
@@ -206,7 +209,7 @@ def test_a_dry_cell_is_given_up_after_five_calls_and_its_rest_goes_to_the_others
     assert run.quota.saturated() == [WARDS[0]]
     assert max(k for ward, k in run.teacher.bought if ward == WARDS[0]) == 5
     # its missing six, one at a time to the one with the least to do
-    assert run.quota.reached() == {WARDS[0]: (4, 4), WARDS[1]: (13, 13), WARDS[2]: (13, 13)}
+    assert run.quota.reached() == {WARDS[0]: (10, 4), WARDS[1]: (10, 13), WARDS[2]: (10, 13)}
     assert len(run.kept) == 30
     assert run.quota.shortfall == 0
 
@@ -241,7 +244,7 @@ def test_a_row_that_is_lost_after_its_cell_ran_dry_is_replaced_by_another_cell()
     run = Run(WARDS[:2], 20, judge=Topics(bad=only_the_first(4)), lost=just(f"{WARDS[0]}/0000/01"))
     assert run.quota.saturated() == [WARDS[0]]
     assert len(run.kept) == 20
-    assert run.quota.reached() == {WARDS[0]: (3, 3), WARDS[1]: (17, 17)}
+    assert run.quota.reached() == {WARDS[0]: (10, 3), WARDS[1]: (10, 17)}
 
 
 def test_a_row_that_is_lost_after_every_cell_ran_dry_is_a_shortfall():
@@ -342,7 +345,8 @@ def test_a_run_that_was_killed_and_went_on_replays_from_its_ledger(rows, topics,
     def run(latency, *before, stop_after=None):
         teacher = Teacher(latency, paid={call for earlier in before for call in earlier.teacher.paid})
         judge = Topics(topics, bad=sparse(one_in), paid={key for earlier in before for key in earlier.handed})
-        return Run(WARDS[:2], rows, teacher=teacher, judge=judge, lost=one_in_seven, stop_after=stop_after)
+        options = {"lost": one_in_seven, "stop_after": stop_after, "paid_first": False}
+        return Run(WARDS[:2], rows, teacher=teacher, judge=judge, **options)
 
     killed = run(0, stop_after=killed_after)
     resumed = run(1, killed)
@@ -350,7 +354,9 @@ def test_a_run_that_was_killed_and_went_on_replays_from_its_ledger(rows, topics,
     assert replayed.teacher.bought == []
     assert set(replayed.handed) <= {*killed.handed, *resumed.handed}
     assert set(replayed.kept) == set(resumed.kept)
-    assert replayed.rejected == resumed.rejected  # the card counts them
+    undisturbed = run(3)
+    assert set(undisturbed.kept) == set(resumed.kept)
+    assert replayed.rejected == resumed.rejected == undisturbed.rejected  # the card counts them
 
 
 def test_a_call_that_fails_ends_the_seeds_when_those_in_flight_have_landed():

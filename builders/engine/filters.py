@@ -12,102 +12,31 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 REFUSALS = re.compile(
-    r"作为(一个|一名|一款)?(AI|人工智能|语言模型|大?模型|智能助手)|我(只)?是(一个|一款)?(AI|人工智能|语言模型)|(很抱歉|对不起|抱歉).{0,12}(无法|不能|没办法)"
-    r"|无法(提供|回答|完成)(该|这个|这类|您的|你的)|as an? (AI|artificial intelligence|language model)|I('m| am) (sorry|unable)|I can(no|')t (help|assist|provide)",
-    re.IGNORECASE,
+    r"(作为|我(只)?是)(一个|一名|一款|一种)?(ai(?![a-z])|人工智能|大?(型)?语言模型|大模型|智能助手|聊天机器人)"
+    r"|(很抱歉|对不起|抱歉).{0,12}(无法|不能|没办法)|无法(提供|回答|完成)(该|这个|这类|您的|你的)"
+    r"|\bas an? (ai|artificial intelligence|(large )?language model)\b|\bi('m| am) (sorry|unable)\b"
+    r"|\bi can(no|')t (help|assist|provide)\b"
 )
+"""On folded text: lower case, half width, straight apostrophes."""
 BEYOND_TEXT = re.compile(
-    r"https?://|www\.|\]\(|!\[|<img|\.(jpg|jpeg|png|gif|pdf|docx?|xlsx?|mp[34])\b"
-    r"|(下|上|如)图(所示|中)?|(这|那|本)(张|幅|段)(图|图片|照片|影像|视频|录音|音频)|(画|绘制|生成)(一)?(张|幅|个)?(图片|插图|示意图|流程图|海报)|打开(链接|网页|附件)",
-    re.IGNORECASE,
+    r"https?://|www\.|\]\(|!\[|<img|\.(jpg|jpeg|png|gif|pdf|docx?|xlsx?|mp[34])\b|(下|上|如)图(所示|中)?"
+    r"|(这|那|本)(张|幅|段)(图|图片|照片|影像|视频|录音|音频)|(画|绘制|生成)一?(张|幅|个).{0,10}(图|插图|海报)"
+    r"|(画|绘制|生成)(图片|插图|示意图|流程图|海报)|打开(链接|网页|附件)"
 )
 CJK = re.compile(r"[㐀-䶿一-鿿豈-﫿぀-ヿ가-힯]")
-UNIT = re.compile(rf"{CJK.pattern}|[^\W_]+")
+UNIT = re.compile(rf"{CJK.pattern}|(?:(?!{CJK.pattern})[^\W_])+")
+ROUNDING = 1e-9
+"""0.07 · 100 is a little more than 7 to a computer; a score at the cutoff must not be missed for it."""
 FIRST_WORD_CODE = 0x40000
 """Words are compared as single code points from the unassigned planes on."""
 
-VERBS = [
-    "解释",
-    "说明",
-    "介绍",
-    "阐述",
-    "描述",
-    "讲解",
-    "列出",
-    "列举",
-    "总结",
-    "归纳",
-    "概括",
-    "提炼",
-    "改写",
-    "重写",
-    "润色",
-    "缩写",
-    "扩写",
-    "翻译",
-    "比较",
-    "对比",
-    "区分",
-    "鉴别",
-    "分析",
-    "评估",
-    "评价",
-    "判断",
-    "推断",
-    "预测",
-    "计算",
-    "换算",
-    "估算",
-    "制定",
-    "设计",
-    "规划",
-    "安排",
-    "拟定",
-    "拟写",
-    "起草",
-    "撰写",
-    "编写",
-    "写",
-    "核对",
-    "检查",
-    "审核",
-    "校对",
-    "纠正",
-    "修改",
-    "提取",
-    "抽取",
-    "标注",
-    "分类",
-    "归类",
-    "排序",
-    "整理",
-    "汇总",
-    "梳理",
-    "推荐",
-    "建议",
-    "回答",
-    "解答",
-    "回复",
-    "模拟",
-    "扮演",
-    "转换",
-    "转述",
-    "出",
-    "给出",
-    "提供",
-    "指出",
-    "找出",
-    "挑出",
-    "补充",
-    "完善",
-    "优化",
-    "论证",
-    "反驳",
-    "讨论",
-    "解读",
-    "诊断",
-]
-VERB = re.compile("|".join(sorted(VERBS, key=len, reverse=True)))
+VERB = re.compile(
+    "解释|说明|介绍|阐述|描述|讲解|列出|列举|总结|归纳|概括|提炼|改写|重写|润色|缩写|扩写|翻译|比较|对比|区分|鉴别|分析|评估|评价|判断"
+    "|推断|预测|计算|换算|估算|制定|设计|规划|安排|拟定|拟写|起草|撰写|编写|核对|检查|审核|校对|纠正|修改|提取|抽取|标注|分类|归类|排序"
+    "|整理|汇总|梳理|推荐|建议|回答|解答|回复|模拟|扮演|转换|转述|给出|提供|指出|找出|挑出|补充|完善|优化|论证|反驳|讨论|解读|诊断"
+    "|(?<![^请我你您,、:;。])(?:出|写|画|译)"
+)
+"""Task verbs; one of a single character only where a clause begins (出院 is no verb)."""
 ENGLISH_VERB = re.compile(r"\s*(?:please\s+)?([a-z]+)\b", re.IGNORECASE)
 
 
@@ -121,12 +50,12 @@ def length(text: str, *, least: int, most: int) -> str | None:
 
 def refuses(text: str) -> str | None:
     """Refusals and 「作为AI」 phrases, in either language."""
-    return "refusal or AI phrase" if REFUSALS.search(text) else None
+    return "refusal or AI phrase" if REFUSALS.search(fold(text)) else None
 
 
 def beyond_text(text: str) -> str | None:
     """Links, images, files: what a text model can neither read nor make."""
-    return "link or image" if BEYOND_TEXT.search(text) else None
+    return "link or image" if BEYOND_TEXT.search(fold(text)) else None
 
 
 def repeats_itself(text: str) -> str | None:
@@ -136,8 +65,8 @@ def repeats_itself(text: str) -> str | None:
 
 
 def fold(text: str) -> str:
-    """NFKC, lower case."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    """NFKC, lower case, straight apostrophes."""
+    return unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
 
 
 def opening_verb(instruction: str) -> str | None:
@@ -206,9 +135,9 @@ class RougeL:
         shared = np.bincount(np.concatenate(lists), minlength=len(self._texts))
         total = np.frombuffer(self._sizes, dtype=np.uint32) + len(units)
         best = Nearest("", 0.0)
-        for place in np.flatnonzero(2 * shared >= at_least * total):
+        for place in np.flatnonzero(2 * shared >= at_least * total - ROUNDING):
             score = 2 * LCSseq.similarity(units, self._texts[place]) / int(total[place])
-            if score >= at_least and score > best.score:
+            if score >= at_least - ROUNDING and score > best.score:
                 best = Nearest(self._keys[place], score)
         return best
 

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS attempts (
   tokens INTEGER NOT NULL, usd REAL);
 CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, state);
 CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
+CREATE TABLE IF NOT EXISTS builds (digest TEXT PRIMARY KEY, paid_first INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
 GATHER_SECONDS = 0.004
@@ -185,6 +186,17 @@ class Ledger:
             db.execute("UPDATE attempts SET state = ? WHERE id = ?", (outcome, claim.attempt))
 
         await self._do(put)
+
+    def paid_first(self, build: str) -> bool:
+        """Whether a build, by the digest of its settings, is to use what others paid for first.
+
+        Decided when the ledger first hears of the build, and kept: a build that is resumed or repeated goes the same way.
+        """
+        with _explained(self.path):
+            others = self._reader.execute("SELECT COUNT(*) FROM builds WHERE digest != ?", (build,)).fetchone()[0]
+            self._reader.execute("INSERT OR IGNORE INTO builds VALUES (?, ?)", (build, others > 0))
+            decided = self._reader.execute("SELECT paid_first FROM builds WHERE digest = ?", (build,)).fetchone()
+        return bool(decided[0])
 
     def spent(self) -> Spent:
         """What this account has used over all its runs; what other live runs have in flight counts as doubtful."""

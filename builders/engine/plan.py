@@ -69,8 +69,10 @@ def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int | No
     share = wilson(accepted, judged)
     lines = [f"pilot: {accepted} rows accepted of {judged} judged ({share.low:.0%} to {share.high:.0%} expected)"]
     low = mean = high = 0.0
+    unpriced = False
     for step in plan.steps:
-        costs = [heard.usd or 0.0 for heard in measured.get(step.name, ())]
+        costs = [heard.usd for heard in measured.get(step.name, ()) if heard.usd is not None]
+        unpriced |= len(costs) < len(measured.get(step.name, ()))
         tokens = [heard.tokens_in + heard.tokens_out for heard in measured.get(step.name, ())]
         if not tokens:
             continue
@@ -78,7 +80,10 @@ def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int | No
         low += total(costs, step.calls).low
         mean += total(costs, step.calls / share.mean).mean
         high += total(costs, step.calls / share.low).high
-    lines.append(f"  {rows or 'all'} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
+    if unpriced:
+        lines.append("  cost: unknown, no price for this model; give --price IN,OUT or usd_per_million in suwen.toml")
+    else:
+        lines.append(f"  {rows or 'all'} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ Every builder's `main` ends here. Talk goes to stderr; the last line on stdout i
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,7 @@ from builders.engine.spool import Spool
 from builders.engine.steps import Steps
 from builders.engine.switchboard import Switchboard
 from builders.engine.teacher import Teacher
-from schemas.base import PromptUse, Row
+from schemas.base import PromptUse, Row, canonical
 from schemas.settings import BuildSettings, InputError
 
 SHORT = 3
@@ -93,9 +94,18 @@ def teacher_of(settings: BuildSettings) -> ServedModel:
     )
 
 
+def stamp_of(settings: BuildSettings, job: Job) -> Stamp:
+    """What every row of this build will say of its making."""
+    prompts = [use.model_dump() for use in job.prompts]
+    record = {name: value for name, value in settings.for_the_record().items() if name != "license"}
+    decides = [record, job.config, prompts, job.inputs, schemas.__version__]
+    digest = hashlib.sha256(canonical(decides).encode()).hexdigest()
+    return Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts, digest)
+
+
 async def _produce(settings: BuildSettings, job: Job, served: ServedModel) -> int:
     previous = read_previous(settings.previous, job.config) if settings.previous else None
-    stamp = Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts)
+    stamp = stamp_of(settings, job)
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger(settings.ledger, account=str(settings.out.resolve())))
         served = await stack.enter_async_context(_started(served))

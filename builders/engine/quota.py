@@ -9,9 +9,10 @@ A call may look at the items of its own cell's calls up to k - 8 and at no other
 flight. While the next call has to be bought, further calls are bought ahead, and only those that are needed even if
 every item of theirs is accepted.
 
-What is paid for comes first: reading starts from the ledger alone, and an item that is worth keeping but whose answer
-was never bought is held back until nothing paid for is left. So the same run again, or one with a looser filter, asks
-nothing; a run with a stricter one buys the replacements and nothing else.
+With `paid_first`, reading starts from the ledger alone, and an item that is worth keeping but whose answer was never
+bought is held back until nothing paid for is left. So a run with a looser filter than an earlier one asks nothing, and
+one with a stricter filter buys the replacements and nothing else. A run that was cut off is resumed without it: then
+the order is the same as if nothing had happened.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ class Quota(Generic[Item]):
 
     def __init__(
         self, cells: Sequence[str], rows: int, *, fetch: Fetch[Item], judge: Judge[Item], on_reject: OnReject[Item],
-        at_once: int, stop_after: int | None = None,
+        at_once: int, stop_after: int | None = None, paid_first: bool = True,
     ) -> None:  # fmt: skip
         each, rest = divmod(rows, len(cells))
         shares = [each + (rank < rest) for rank in range(len(cells))]
@@ -40,7 +41,7 @@ class Quota(Generic[Item]):
         self._order = [(0, cell.rank) for cell in self._cells]
         """Heap of (call, rank) of the cells in need; stale entries are skipped when met."""
         self._open = 0
-        self._free = True
+        self._free = paid_first
         """Reading what is paid for; buying has not begun."""
         self._verdicts: list[tuple[Picked[Item], bool]] = []
         self._heard = asyncio.Event()
@@ -180,29 +181,35 @@ class Quota(Generic[Item]):
             raise Interrupted("told to stop")
         if not self._verdicts:
             return False
-        by_name = {cell.name: cell for cell in self._cells}
         for seed, accepted in self._verdicts:
             if not accepted:
-                cell = by_name[seed.cell]
+                cell = self._cells[seed.rank]
                 cell.accepted -= 1
                 cell.good[seed.call] -= 1
                 self._requeue(cell)
+                if cell.saturated:
+                    cell.quota -= 1
+                    self._give_away(1)
         self._verdicts.clear()
         for cell in self._cells:
             self._retire_if_dry(cell)
         return True
 
     def _retire_if_dry(self, cell: Cell[Item]) -> None:
-        """Saturate a dry cell and hand its rest, one row at a time, to the cells with the least to do."""
+        """Saturate a dry cell; its rest goes to others."""
         if cell.need <= 0 or not cell.is_dry():
             return
         rest, cell.saturated = cell.need, True
         cell.quota = cell.accepted
-        heap = [(other.quota, other.rank) for other in self._cells if not other.saturated]
+        self._give_away(rest)
+
+    def _give_away(self, rows: int) -> None:
+        """Hand rows of dry cells, one at a time, to the cells with the least to do."""
+        heap = [(cell.quota, cell.rank) for cell in self._cells if not cell.saturated]
         heapq.heapify(heap)
-        for _ in range(rest if heap else 0):
+        self.shortfall += 0 if heap else rows
+        for _ in range(rows if heap else 0):
             quota, rank = heapq.heappop(heap)
             self._cells[rank].quota += 1
             self._requeue(self._cells[rank])
             heapq.heappush(heap, (quota + 1, rank))
-        self.shortfall += 0 if heap else rest

@@ -67,6 +67,8 @@ class Stamp(NamedTuple):
     config: str
     license: str
     prompts: tuple[PromptUse, ...]
+    digest: str
+    """SHA-256 of everything that decides the rows besides the answers: settings, prompts, inputs, code version."""
 
 
 class Workshop:

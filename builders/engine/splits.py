@@ -26,7 +26,7 @@ def assign_splits(texts: Iterable[tuple[str, str]], old: Mapping[str, str]) -> d
     }
     if any(split == "train" for split, _ in places.values()):
         return places
-    return {key: (old.get(key, "train"), cluster) for key, (_, cluster) in places.items()}
+    return {key: (old.get(key) or kept.get(cluster, "train"), cluster) for key, (_, cluster) in places.items()}
 
 
 def hashed(key: str) -> str:

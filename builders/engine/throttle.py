@@ -72,11 +72,12 @@ class Throttle:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.in_flight -= 1
+                self._admit()
             raise
 
     def _admit(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._queue and self.in_flight < max(1.0, self.window // 1) and loop.time() >= self._resume_at:
+        while self._queue and self.in_flight + 1 <= max(1.0, self.window) and loop.time() >= self._resume_at:
             turn = self._queue.popleft()
             if not turn.done():
                 self.in_flight += 1

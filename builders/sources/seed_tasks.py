@@ -64,7 +64,7 @@ def _rows(text: str, path: Path) -> list[tuple[str, Any]]:
         except json.JSONDecodeError as wrong:
             raise InputError(f"{path}: line {wrong.lineno}: {wrong.msg}") from None
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 rows.append((f"line {number}", json.loads(line)))
