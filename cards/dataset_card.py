@@ -17,6 +17,7 @@ def dataset_card(facts: DatasetFacts, version: str) -> str:
         _head(facts, version),
         _loading(facts),
         _example(facts),
+        _columns(facts),
         _sizes(facts),
         _coverage(facts),
         _shares(facts),
@@ -101,6 +102,12 @@ def _loading(facts: DatasetFacts) -> str:
 
 def _example(facts: DatasetFacts) -> str:
     return f"## A row\n\n```json\n{json.dumps(facts.example, ensure_ascii=False, indent=2)}\n```"
+
+
+def _columns(facts: DatasetFacts) -> str:
+    told = {"id": "SHA-256 of the content columns.", **facts.build.columns}
+    told["messages"] = "The row as a conversation, for trainers."
+    return "## Columns\n\n" + table(["column", "holds"], [(name, about) for name, about in told.items() if about])
 
 
 def _sizes(facts: DatasetFacts) -> str:

@@ -44,6 +44,8 @@ class BuildFacts(Record):
     teachers: tuple[str, ...]
     prompts: tuple[PromptUse, ...]
     inputs: tuple[str, ...]
+    columns: dict[str, str]
+    """What each column holds, in the words of its schema."""
     settings: dict[str, Any]
     coverage: dict[str, Cell]
     rejected: dict[str, int]

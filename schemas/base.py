@@ -72,10 +72,13 @@ class Row(Record):
     """A row of a data set. Families say what it holds; this says how it is named and where it came from."""
 
     origin: Origin
+    """Who wrote the answer: distilled, real, rewritten or expanded."""
     form: Form
+    """Instruction or conversation."""
     key: str
     """What the row was made from; stable while prompts, filters and teachers change."""
     provenance: Provenance = Provenance()
+    """Prompts, teachers, ledger keys, filters passed, licence, cluster."""
 
     about: ClassVar[frozenset[str]] = frozenset({"key", "provenance"})
     """Fields that speak about the row rather than being its content."""

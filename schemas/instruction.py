@@ -8,14 +8,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.base import Message, Row
+from schemas.base import Message, Origin, Row
 
 
 class Instruction(Row):
     """〈role, instruction, input〉 → output, the triplet of HuatuoGPT (arXiv 2305.15075, appendix A.1) with its answer."""
 
-    origin: Literal["distilled", "real", "rewritten", "expanded"] = "distilled"
+    origin: Origin = "distilled"
+    """Who wrote the answer: distilled, real, rewritten or expanded."""
     form: Literal["instruction"] = "instruction"
+    """Always an instruction."""
     department: str
     """Taxonomy id of the clinical department, e.g. cardiology."""
     role: str
@@ -25,9 +27,11 @@ class Instruction(Row):
     intent: str | None = None
     """Taxonomy id of what a patient's question is after; None for work tasks."""
     instruction: str = Field(min_length=1)
+    """What is asked, in one or two sentences."""
     input: str = ""
     """The material the instruction points at, when it points at any."""
     output: str = Field(min_length=1)
+    """The teacher's answer."""
 
     def messages(self) -> list[Message]:
         """One question, one answer; the input follows the instruction on a line of its own, as HuatuoGPT joined them."""

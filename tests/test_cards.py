@@ -24,6 +24,7 @@ BUILD = BuildFacts(
     teachers=("gpt-5-mini@openai",),
     prompts=(PromptUse(name="distill_answer.txt", sha256="a" * 64),),
     inputs=("human_seeds.jsonl (sha256 b…)",),
+    columns={"output": "The teacher's answer."},
     settings={"rows": 22, "teacher": "gpt-5-mini@openai"},
     coverage={"cardiology/nurse": Cell(asked=12, reached=12), "pediatrics/relative": Cell(asked=12, reached=10)},
     rejected={"near-duplicate": 2, "instruction too similar": 1, "answer: too short": 3},
@@ -136,6 +137,13 @@ def test_figures_are_measured_on_the_files(facts_of):
     assert facts.shares["role"] == {"nurse": 21, "relative": 2}
     assert facts.shares["intent"] == {"(none)": 21, "etiology": 2}
     assert facts.clusters == 22  # the last two share one
+
+
+def test_a_quantile_between_two_rows_is_the_nearer_one(facts_of):
+    facts = facts_of(train=[row(number) for number in range(1, 5)])  # answers of 10, 20, 30 and 40 characters
+    (output,) = (one for one in facts.lengths if one.column == "output")
+    # places 0.05·3 = 0.15, 0.25·3 = 0.75, 0.75·3 = 2.25 and 0.95·3 = 2.85, counted from 0
+    assert (output.p5, output.p25, output.p75, output.p95) == (10, 20, 30, 40)
 
 
 def test_a_text_that_never_comes_again_is_measured_and_not_listed_as_a_label(facts_of):

@@ -183,6 +183,8 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(distill):
     assert plan.code == 0
     assert "100 rows from gpt-5-mini@openai" in plan.talk
     assert "expected" in plan.talk
+    assert plan.said["dry_run"] is True
+    assert 0 < plan.said["usd"] < plan.said["worst_usd"]
     assert not Path("set").exists()
     assert not Path(".suwen").exists()
 

@@ -63,3 +63,65 @@ def test_a_source_that_ends_early_is_said_so():
     assert ended.returncode == 3
     assert "4 of 9 rows: the source has no more" in ended.stderr
     assert not Path("more").exists()
+
+
+CONSULTATION = """
+from typing import ClassVar
+from builders.engine.produce import Job, produce
+from builders.engine.steps import in_order
+from pydantic import BaseModel
+from schemas.base import Message
+from schemas.instruction import Instruction
+from schemas.settings import BuildSettings, run_command
+
+
+class Consult(BuildSettings):
+    command: ClassVar[str] = "consult"
+    doctor: str
+    patient: str
+
+
+class Triage(BaseModel):
+    urgent: bool
+    reasons: list[str]
+
+
+async def build(complaint, ask):
+    said = [Message(role="user", content=complaint)]
+    for _ in range(2):
+        said.append(Message(role="assistant", content=await ask(said, by="doctor")))
+        said.append(Message(role="user", content=await ask(said, by="patient")))
+    triage = await ask(said, by="doctor", shape=Triage)
+    second = await ask(said, by="doctor", sample=1)
+    output = f"{said[-2].content}{second}{triage.urgent}"
+    first = Instruction(key=f"{complaint}/a", department="x", role="patient", instruction=complaint, output=output)
+    return [first, first.model_copy(update={"key": f"{complaint}/b", "output": second})]
+
+
+def main(settings):
+    steps = in_order(["肚子疼", "咳嗽", "失眠"], build, key=str, rows=settings.rows)
+    return produce(settings, Job(config="consult", family=Instruction, steps=lambda _: steps, speakers=("doctor", "patient")))
+
+
+run_command(Consult, main)
+"""
+
+
+def test_two_models_at_two_endpoints_hold_a_conversation_in_one_run(rehearsal):
+    doctor, patient = rehearsal(), rehearsal()
+    Path("suwen.toml").write_text(
+        f'[endpoints.ward]\nbase_urls = ["{doctor.url}"]\n[endpoints.home]\nbase_urls = ["{patient.url}"]\n'
+    )
+    Path("consult.py").write_text(CONSULTATION)
+    command = [sys.executable, "consult.py", "--doctor", "qwen-max@ward", "--patient", "qwen-plus@home", "--out", "set"]
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["calls"] == 3 * 6
+    assert (doctor.asked.total(), patient.asked.total()) == (3 * 4, 3 * 2)
+    rows = polars.read_parquet("set/consult/*.parquet")
+    assert rows.height == 6  # two rows a seed
+    provenance = rows["provenance"].to_list()
+    assert all(known["teachers"] == ["qwen-max@ward", "qwen-plus@home"] for known in provenance)
+    assert {len(known["calls"]) for known in provenance} == {6}

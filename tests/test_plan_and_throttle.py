@@ -6,7 +6,7 @@ import pytest
 
 from builders.engine.ask import Heard
 from builders.engine.endpoints import Endpoint, ServedModel
-from builders.engine.plan import Plan, Step, dry_run, pilot, tokens_of, total, wilson
+from builders.engine.plan import Plan, Step, estimate, in_words, pilot, tokens_of, total, wilson
 from builders.engine.throttle import Throttle, seconds
 from schemas.base import Message
 
@@ -70,6 +70,11 @@ def heard(usd, tokens=600):
     return Heard(
         key="k", by="qwen-max@ward", rehearsal=False, tokens_in=100, tokens_out=tokens - 100, usd=usd, fresh=True
     )
+
+
+def dry_run(plan, model, *, rows):
+    speakers = {"teacher": model}
+    return in_words(estimate(plan, speakers), plan, speakers, rows)
 
 
 def test_a_dry_run_states_calls_tokens_and_money():

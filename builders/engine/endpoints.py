@@ -82,8 +82,9 @@ OPENAI = Endpoint(
     usd_per_million={"gpt-5": (1.25, 10.0), "gpt-5-mini": (0.25, 2.0)},
     sends=("max_completion_tokens", "response_format"),
 )
-REHEARSAL = Endpoint(name="rehearsal", base_urls=("http://127.0.0.1/v1",), usd_per_million=(0.0, 0.0), timeout=60.0)
-"""Its address is filled in when its server has started."""
+UNSTARTED = ("http://127.0.0.1/v1",)
+"""Stands for the address of the built-in rehearsal until its server has started."""
+REHEARSAL = Endpoint(name="rehearsal", base_urls=UNSTARTED, usd_per_million=(0.0, 0.0), timeout=60.0)
 
 
 class ServedModel(NamedTuple):

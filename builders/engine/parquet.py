@@ -12,6 +12,12 @@ SHARD_BYTES = 500_000_000
 """Uncompressed bytes a shard, the size `datasets` cuts at."""
 
 
+def _usual(split: str) -> tuple[int, str]:
+    """Train, validation, test; anything else after them."""
+    known = ("train", "validation", "test")
+    return (known.index(split) if split in known else len(known), split)
+
+
 class ParquetShards:
     """Writes records to SPLIT-00000-of-0000N.parquet files in one folder; use as a context manager.
 
@@ -42,7 +48,7 @@ class ParquetShards:
             self._flush(split)
         for writer in self._writers.values():
             writer.close()
-        self.files = {split: self._named(split, paths) for split, paths in self.files.items()}
+        self.files = {split: self._named(split, self.files[split]) for split in sorted(self.files, key=_usual)}
 
     def _flush(self, split: str) -> None:
         import pyarrow as pa

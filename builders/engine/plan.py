@@ -12,6 +12,7 @@ from schemas.base import Message
 BYTES_A_TOKEN = 4
 """Rough: Chinese takes about 0.75 tokens a character in current vocabularies, English a token for four letters."""
 CONFIDENT = 1.96
+NO_PRICE = "  cost: unknown, no price for this model; give --price IN,OUT or usd_per_million in suwen.toml"
 
 
 class Step(NamedTuple):
@@ -21,6 +22,7 @@ class Step(NamedTuple):
     calls: int
     tokens_in: int
     tokens_out: int
+    by: str = "teacher"
 
 
 class Plan(NamedTuple):
@@ -42,25 +44,49 @@ def tokens_of(messages: Sequence[Message]) -> int:
     return sum(len(said.content.encode()) for said in messages) // BYTES_A_TOKEN
 
 
-def dry_run(plan: Plan, served: ServedModel, rows: int | None) -> str:
-    """The plan in words: calls, tokens and money, expected and at worst."""
-    price = served.endpoint.price(served.model)
-    calls = sum(step.calls for step in plan.steps)
+class Estimate(NamedTuple):
+    """What a run would ask for and cost; money is None when the price is unknown."""
+
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
+    worst_usd: float | None
+    """If every answer is as long as it may be."""
+
+
+def estimate(plan: Plan, speakers: Mapping[str, ServedModel]) -> Estimate:
+    """The plan in figures."""
+    usd: float | None = 0.0
+    worst: float | None = 0.0
+    for step in plan.steps:
+        served = speakers[step.by]
+        price, limit = served.endpoint.price(served.model), served.endpoint.answer_limit
+        if price is None or usd is None or worst is None:
+            usd = worst = None
+            continue
+        usd += step.calls * price.usd(step.tokens_in, step.tokens_out)
+        worst += step.calls * price.usd(step.tokens_in * BYTES_A_TOKEN, limit)
     tokens_in = sum(step.calls * step.tokens_in for step in plan.steps)
     tokens_out = sum(step.calls * step.tokens_out for step in plan.steps)
-    worst_out = calls * served.endpoint.answer_limit
-    lines = [f"plan: {rows or 'all'} rows from {served}, {calls} calls at least"]
+    return Estimate(sum(step.calls for step in plan.steps), tokens_in, tokens_out, usd, worst)
+
+
+def in_words(estimate: Estimate, plan: Plan, speakers: Mapping[str, ServedModel], rows: int | None) -> str:
+    """An estimate as a person reads it."""
+    models = ", ".join(dict.fromkeys(str(served) for served in speakers.values()))
+    lines = [f"plan: {rows or 'all'} rows from {models}, {estimate.calls} calls at least"]
     lines += [
         f"  {step.name}: {step.calls} calls of {step.tokens_in} tokens in, {step.tokens_out} out" for step in plan.steps
     ]
-    lines.append(f"  expected tokens: {tokens_in:,} in, {tokens_out:,} out (assumed lengths; --pilot 20 measures them)")
-    if price is None:
-        lines.append("  cost: unknown, no price for this model; give --price IN,OUT or usd_per_million in suwen.toml")
+    lines.append(
+        f"  expected tokens: {estimate.tokens_in:,} in, {estimate.tokens_out:,} out (assumed lengths; --pilot 20 measures them)"
+    )
+    if estimate.usd is None:
+        lines.append(NO_PRICE)
     else:
-        worst = price.usd(tokens_in * BYTES_A_TOKEN, worst_out)
-        lines.append(
-            f"  cost: about ${price.usd(tokens_in, tokens_out):.2f} expected, ${worst:.2f} if every answer is as long as it may be"
-        )
+        worst = f"${estimate.worst_usd:.2f} if every answer is as long as it may be"
+        lines.append(f"  cost: about ${estimate.usd:.2f} expected, {worst}")
     return "\n".join(lines)
 
 
@@ -81,7 +107,7 @@ def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int | No
         mean += total(costs, step.calls / share.mean).mean
         high += total(costs, step.calls / share.low).high
     if unpriced:
-        lines.append("  cost: unknown, no price for this model; give --price IN,OUT or usd_per_million in suwen.toml")
+        lines.append(NO_PRICE)
     else:
         lines.append(f"  {rows or 'all'} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
     return "\n".join(lines)

@@ -4,28 +4,23 @@ Every builder's `main` ends here. Talk goes to stderr; the last line on stdout i
 """
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import schemas
 from builders.engine import plan as planning
-from builders.engine.budget import Budget
-from builders.engine.endpoints import ServedModel, served_model
+from builders.engine.endpoints import ServedModel
 from builders.engine.errors import LedgerError, Misconfigured, TeacherError
-from builders.engine.ledger import Ledger
+from builders.engine.opening import open_workshop, speakers_of
 from builders.engine.plan import Plan
 from builders.engine.progress import Progress
 from builders.engine.release import Release, check_folder, read_previous, release
 from builders.engine.run import Stamp, Workshop
-from builders.engine.spool import Spool
 from builders.engine.steps import Steps
-from builders.engine.switchboard import Switchboard
-from builders.engine.teacher import Teacher
 from schemas.base import PromptUse, Row, canonical
 from schemas.settings import BuildSettings, InputError
 
@@ -33,11 +28,6 @@ SHORT = 3
 """Exit code: the seeds ran dry before --rows, and --short was not given."""
 STOPPED = 4
 """Exit code: stopped before the end (Ctrl-C, budget, endpoint lost); the same command goes on where it stood."""
-NO_TEACHER = """--teacher: nobody to ask. Ways on:
-  --teacher rehearsal                        practise: no key, no cost, rows that refuse to be pushed
-  --teacher MODEL@openai                     with OPENAI_API_KEY in the environment
-  --teacher MODEL --base-url http://HOST/v1  any OpenAI-compatible server (vLLM, SGLang, llama.cpp, …)
-  --teacher MODEL@NAME                       an [endpoints.NAME] of suwen.toml or the recipe"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +38,8 @@ class Job:
     """Name of the data set config, and of its folder."""
     family: type[Row]
     steps: Callable[[Workshop], Steps[Any]]
+    speakers: tuple[str, ...] = ("teacher",)
+    """Settings that name models; a builder reaches each by `ask(…, by=NAME)`."""
     prompts: tuple[PromptUse, ...] = ()
     plan: Callable[[], Plan] | None = None
     """What the run will ask at least; without it there is no --dry-run and no --pilot."""
@@ -57,19 +49,14 @@ class Job:
 
 def produce(settings: BuildSettings, job: Job) -> int:
     """Build and release; returns the exit code. Raises InputError on bad input."""
-    served = teacher_of(settings)
     if (settings.dry_run or settings.pilot) and job.plan is None:
         raise InputError("--dry-run, --pilot: this builder has no plan to show")
     if settings.dry_run and job.plan:
-        print(planning.dry_run(job.plan(), served, settings.rows), file=sys.stderr)
-        return 0
-    if settings.max_usd is not None and served.endpoint.price(served.model) is None:
-        raise InputError(
-            f"--max-usd: the price of {served} is unknown; give --price IN,OUT in dollars per million tokens"
-        )
+        return _dry_run(settings, job)
+    speakers = speakers_of(settings, job.speakers)
     check_folder(settings.out)
     try:
-        return asyncio.run(_produce(settings, job, served))
+        return asyncio.run(_produce(settings, job, speakers))
     except (Misconfigured, LedgerError) as wrong:
         raise InputError(str(wrong)) from None
     except TeacherError as lost:
@@ -85,13 +72,14 @@ def produce(settings: BuildSettings, job: Job) -> int:
         return STOPPED
 
 
-def teacher_of(settings: BuildSettings) -> ServedModel:
-    """Who --teacher names; raises InputError, naming the ways on, when nobody."""
-    if settings.teacher is None:
-        raise InputError(NO_TEACHER)
-    return served_model(
-        "--teacher", settings.teacher, base_url=settings.base_url, price=settings.price, recipe=settings.recipe
-    )
+def _dry_run(settings: BuildSettings, job: Job) -> int:
+    """Say what a run would ask and cost; the JSON line has the same figures."""
+    assert job.plan is not None
+    plan, speakers = job.plan(), speakers_of(settings, job.speakers, with_key=False)
+    estimate = planning.estimate(plan, speakers)
+    print(planning.in_words(estimate, plan, speakers, settings.rows), file=sys.stderr)
+    print(json.dumps({"dry_run": True, "rows": settings.rows, **estimate._asdict()}), flush=True)
+    return 0
 
 
 def stamp_of(settings: BuildSettings, job: Job) -> Stamp:
@@ -103,25 +91,9 @@ def stamp_of(settings: BuildSettings, job: Job) -> Stamp:
     return Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts, digest)
 
 
-async def _produce(settings: BuildSettings, job: Job, served: ServedModel) -> int:
+async def _produce(settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel]) -> int:
     previous = read_previous(settings.previous, job.config) if settings.previous else None
-    stamp = stamp_of(settings, job)
-    async with contextlib.AsyncExitStack() as stack:
-        ledger = stack.enter_context(Ledger(settings.ledger, account=str(settings.out.resolve())))
-        served = await stack.enter_async_context(_started(served))
-        teacher = Teacher(served, at_once=settings.at_once)
-        stack.push_async_callback(teacher.close)
-        spent = ledger.spent()
-        if spent.doubtful_calls:
-            print(
-                f"{spent.doubtful_calls} earlier calls are in doubt: cut off, perhaps paid; they count against the budget",
-                file=sys.stderr,
-            )
-        budget = Budget(max_usd=settings.max_usd, max_tokens=settings.max_total_tokens, spent=spent)
-        switchboard = Switchboard({"teacher": teacher}, ledger=ledger, budget=budget)
-        rows = stack.enter_context(contextlib.closing(Spool(settings.out.resolve().parent)))
-        rejected = stack.enter_context(contextlib.closing(Spool(settings.out.resolve().parent)))
-        workshop = Workshop(switchboard, stamp, rows=rows, rejected=rejected)
+    async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
         steps = job.steps(workshop)
         async with Progress(workshop, settings.pilot or settings.rows) as progress:
             stopped = await workshop.run(steps, at_once=settings.at_once)
@@ -160,18 +132,6 @@ def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[
     _say_what_was_made(settings, workshop, released)
     _last_line(workshop, steps, released)
     return 0
-
-
-@contextlib.asynccontextmanager
-async def _started(served: ServedModel) -> AsyncIterator[ServedModel]:
-    """The served model; the built-in rehearsal teacher is started first, on a free port of the loopback."""
-    if served.endpoint.name != "rehearsal" or served.endpoint.base_urls != ("http://127.0.0.1/v1",):
-        yield served
-        return
-    from builders.engine.rehearsal.server import Rehearsal
-
-    async with Rehearsal() as rehearsal:
-        yield served._replace(endpoint=served.endpoint.model_copy(update={"base_urls": (rehearsal.url,)}))
 
 
 def _say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Release) -> None:

@@ -88,7 +88,8 @@ def release(
     draft.mkdir(parents=True)
     written = _write_rows(draft / config, family, workshop, previous)
     _write_rejected(draft / "rejected", workshop)
-    build = _build_facts(settings, workshop, coverage, {*written.calls, *calls_read}, inputs)
+    columns = {name: field.description or "" for name, field in family.model_fields.items()}
+    build = _build_facts(settings, workshop, coverage, {*written.calls, *calls_read}, inputs, columns)
     facts = measure(build, {split: [str(path) for path in paths] for split, paths in written.files.items()})
     content = _content(facts, draft)
     changes = difference(previous.rows, written.rows) if previous else Difference(facts.rows, 0, 0, 0)
@@ -149,7 +150,8 @@ def _write_rejected(folder: Path, workshop: Workshop) -> None:
 
 
 def _build_facts(
-    settings: BuildSettings, workshop: Workshop, coverage: dict[str, tuple[int, int]], calls: set[str], inputs: tuple[str, ...]
+    settings: BuildSettings, workshop: Workshop, coverage: dict[str, tuple[int, int]], calls: set[str], inputs: tuple[str, ...],
+    columns: dict[str, str],
 ) -> BuildFacts:  # fmt: skip
     stamp = workshop.stamp
     used = workshop.switchboard.ledger.used(calls)
@@ -162,6 +164,7 @@ def _build_facts(
         teachers=tuple(str(teacher.served) for teacher in workshop.switchboard.teachers.values()),
         prompts=stamp.prompts,
         inputs=inputs,
+        columns=columns,
         settings=settings.for_the_record(),
         coverage={cell: Cell(asked=asked, reached=reached) for cell, (asked, reached) in sorted(coverage.items())},
         rejected=dict(sorted(workshop.reasons.items())),

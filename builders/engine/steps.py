@@ -38,6 +38,9 @@ class Steps(Generic[S]):
 
 
 def in_order(source: Iterable[S], build: Build[S], *, key: Callable[[S], str], rows: int | None) -> Steps[S]:
-    """The steps of a builder that reads a source from its beginning, until `rows` are accepted or it ends."""
+    """The steps of a builder that reads a source from its beginning, until `rows` seeds gave rows or it ends.
+
+    A builder that makes several rows of a seed counts its seeds.
+    """
     seeds = InOrder(source, rows)
     return Steps(seeds=seeds, build=build, key=key, shortfall=seeds.shortfall)

@@ -13,10 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from builders.engine.endpoints import KEY_OF_BASE_URL, ServedModel
-from builders.engine.errors import Misconfigured
 from builders.engine.ledger import Answer
 from builders.engine.throttle import Throttle, seconds
-from schemas.settings import InputError
 
 if TYPE_CHECKING:
     import httpx2
@@ -44,18 +42,15 @@ class Failure(NamedTuple):
 class Teacher:
     """A served model. `send` makes one attempt and never raises for what a server can do."""
 
-    def __init__(self, served: ServedModel, *, at_once: int) -> None:
+    def __init__(self, served: ServedModel, throttle: Throttle) -> None:
         import openai
 
         self.served = served
-        self.throttle = Throttle(at_once)
+        self.throttle = throttle
         self.last_answer = float("-inf")
         """Loop time of the latest answer; -inf while the endpoint has not answered in this run."""
         endpoint = served.endpoint
-        try:
-            self._secret = endpoint.key()
-        except InputError as wrong:
-            raise Misconfigured(str(wrong)) from None
+        self._secret = endpoint.key()
         self._clients = [
             openai.AsyncOpenAI(
                 base_url=url,
