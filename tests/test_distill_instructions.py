@@ -128,8 +128,8 @@ def test_the_card_is_valid_and_its_figures_are_the_files(distill):
     assert card.data.configs[0]["config_name"] == "distilled_instructions"
     rows = polars.read_parquet("set/distilled_instructions/*.parquet")
     median = int(rows["output"].str.len_chars().quantile(0.5, "nearest"))
-    line = next(line for line in card.text.splitlines() if line.startswith("| output |"))
-    assert f"| {median} |" in line
+    lengths = [line for line in card.text.splitlines() if line.startswith("| output |")][-1]
+    assert f"| {median} |" in lengths
     assert "Rehearsal rows." in card.text
 
 
