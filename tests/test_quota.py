@@ -217,7 +217,7 @@ def test_a_dry_cell_is_given_up_after_five_calls_and_its_rest_goes_to_the_others
 def test_what_a_dry_cell_leaves_goes_first_to_the_cell_with_the_least_to_do():
     # 11, 10 and 10 rows; the third ward gives 5, and its rest goes to the second, the first, the second, …
     run = Run(WARDS[:3], 31, judge=Topics(bad=only_the_first(5, WARDS[2])))
-    assert run.quota.reached() == {WARDS[0]: (13, 13), WARDS[1]: (13, 13), WARDS[2]: (5, 5)}
+    assert run.quota.reached() == {WARDS[0]: (11, 13), WARDS[1]: (10, 13), WARDS[2]: (10, 5)}
 
 
 @pytest.mark.parametrize(("good", "is_dry"), [(3, True), (4, False)])

@@ -6,8 +6,13 @@ n-gram is a set of one. datasketch's bands only nominate candidates; the verdict
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from builders.engine.filters import Nearest, fold
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 PERMUTATIONS = 128
 NGRAM = 3
@@ -54,22 +59,19 @@ class NearIndex:
 
     def nearest(self, text: str) -> Nearest:
         """The most similar text at or above the threshold, with its exact Jaccard; ("", 0.0) when there is none."""
-        grams = shingles(text, self._ngram)
-        scored = [Nearest(key, jaccard(grams, self._sets[key])) for key in self._lsh.query(_minhash(grams))]
-        found = [near for near in scored if near.score >= self.threshold]
-        return min(found, key=lambda near: (-near.score, near.key), default=Nearest("", 0.0))
+        return min(self.twins(text), key=lambda near: (-near.score, near.key), default=Nearest("", 0.0))
 
     def twins(self, text: str) -> list[Nearest]:
-        """Every text at or above the threshold."""
-        grams = shingles(text, self._ngram)
-        scored = [Nearest(key, jaccard(grams, self._sets[key])) for key in self._lsh.query(_minhash(grams))]
+        """Every text at or above the threshold, by key."""
+        grams, signature = _signed(text, self._ngram)
+        scored = [Nearest(key, jaccard(grams, self._sets[key])) for key in self._lsh.query(signature)]
         return sorted(near for near in scored if near.score >= self.threshold)
 
     def add(self, key: str, text: str) -> None:
         """Let a text through."""
-        grams = shingles(text, self._ngram)
+        grams, signature = _signed(text, self._ngram)
         self._sets[key] = grams
-        self._lsh.insert(key, _minhash(grams))
+        self._lsh.insert(key, signature)
 
 
 def clusters(texts: Iterable[tuple[str, str]], threshold: float, *, ngram: int = NGRAM) -> dict[str, str]:
@@ -95,9 +97,11 @@ def clusters(texts: Iterable[tuple[str, str]], threshold: float, *, ngram: int =
     return {key: root(key) for key in parent}
 
 
-def _minhash(grams: frozenset[str]) -> "object":
+@lru_cache(maxsize=4)  # a text is looked up, and added right after
+def _signed(text: str, ngram: int) -> tuple[frozenset[str], "MinHash"]:
     from datasketch import MinHash
 
+    grams = shingles(text, ngram)
     signature = MinHash(num_perm=PERMUTATIONS)
-    signature.update_batch([gram.encode() for gram in grams])
-    return signature
+    signature.update_batch([gram.encode("utf-8", "surrogatepass") for gram in grams])
+    return grams, signature
