@@ -110,8 +110,8 @@ def test_the_same_rows_in_other_files_are_a_patch_and_other_rows_are_more():
 def test_several_rows_of_one_key_are_told_apart_by_their_id():
     twins = release(("a", "1", "train"), ("a", "2", "train"))
     assert difference(twins, twins.reverse()) == Difference(0, 0, 0, 0)
-    assert difference(twins, twins.head(1)).removed == 1
-    assert difference(twins.head(1), twins).added == 1
+    assert difference(twins, twins.head(1)) == Difference(added=0, removed=1, changed=0, moved=0)
+    assert difference(twins.head(1), twins) == Difference(added=1, removed=0, changed=0, moved=0)
 
 
 @pytest.mark.parametrize("version", ["1.4", "v1.4.2", "latest"])
@@ -207,6 +207,7 @@ def test_the_card_states_what_was_measured(facts_of):
     assert "21 near-duplicate clusters among 21 rows" in card
     assert "**department**: cardiology 21" in card
     assert f"`{'a' * 64}`" in card
+    assert "| output | The teacher's answer. |" in card
 
 
 def test_the_card_states_what_was_thrown_away(facts_of):

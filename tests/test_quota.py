@@ -22,7 +22,8 @@ def chance(text, out_of):
 class Teacher:
     """Brings the same items for the same call every time, sooner or later, and remembers what was paid for."""
 
-    def __init__(self, latency=0, paid=()):
+    def __init__(self, latency=0, paid=(), known=None):
+        self.known = set(paid if known is None else known)
         self.rng = random.Random(latency)
         self.latency = latency
         self.paid = set(paid)
@@ -36,9 +37,9 @@ class Teacher:
 
     async def __call__(self, cell, k, earlier, /, *, free):
         self.shown[cell, k] = list(earlier)
-        fresh = (cell, k) not in self.paid
-        if fresh and free:
+        if free and (cell, k) not in self.known:
             raise Unpaid(f"{cell}/{k}")
+        fresh = (cell, k) not in self.paid
         if fresh:
             self.bought.append((cell, k))
             self.paid.add((cell, k))
@@ -210,6 +211,7 @@ def test_a_dry_cell_is_given_up_after_five_calls_and_its_rest_goes_to_the_others
     assert max(k for ward, k in run.teacher.bought if ward == WARDS[0]) == 5
     # its missing six, one at a time to the one with the least to do
     assert run.quota.reached() == {WARDS[0]: (10, 4), WARDS[1]: (10, 13), WARDS[2]: (10, 13)}
+    assert len(run.rejected) == 91  # calls 0 to 5 hold 95 items
     assert len(run.kept) == 30
     assert run.quota.shortfall == 0
 
@@ -324,6 +326,14 @@ def test_more_rows_keep_all_that_was_paid_for():
     assert set(second.kept) > set(first.kept)
 
 
+def test_items_that_wait_for_an_answer_to_be_bought_do_not_make_a_cell_dry():
+    calls = {(WARDS[0], k) for k in range(6)}  # six calls are paid for, none of the answers is
+    run = Run(WARDS[:1], 30, teacher=Teacher(paid=calls))
+    assert run.kept == [key for k in range(3) for key in Teacher.items(WARDS[0], k)][:30]
+    assert run.quota.saturated() == []
+    assert run.quota.calls_read() == [f"call {WARDS[0]}/{k}" for k in range(3)]  # the rows are made from no more
+
+
 def sparse(one_in):
     """In the first ward one item in so many is any good; elsewhere all are."""
     return lambda picked: picked.cell == WARDS[0] and chance(f"quality of {picked.item}", one_in) > 0
@@ -363,6 +373,41 @@ def test_a_run_that_was_killed_and_went_on_replays_from_its_ledger(rows, topics,
     undisturbed = run(3)
     assert set(undisturbed.kept) == set(resumed.kept)
     assert replayed.rejected == resumed.rejected == undisturbed.rejected  # the card counts them
+
+
+def test_a_build_that_used_what_others_had_paid_for_replays_as_long_as_it_is_told_the_same():
+    other = Run(WARDS[:3], 90, judge=Topics(200), stop_after=60)
+
+    def run(latency, *before, stop_after=None):
+        bought = {call for earlier in (other, *before) for call in earlier.teacher.paid}
+        teacher = Teacher(latency, paid=bought, known=other.teacher.paid)
+        judge = Topics(500, bad=sparse(15), paid=set(other.handed))
+        return Run(WARDS[:3], 90, teacher=teacher, judge=judge, lost=one_in_seven, stop_after=stop_after)
+
+    first = run(1)
+    killed = run(2, stop_after=70)
+    for again in (run(3, first), run(4, killed), run(5, killed, first)):
+        assert set(again.kept) == set(first.kept)
+        assert again.rejected == first.rejected
+        assert again.quota.calls_read() == first.quota.calls_read()
+    assert run(6, first).teacher.bought == []
+    assert len(set(first.kept) & set(other.handed)) > 20
+
+
+def test_seeds_that_are_told_to_stop_wait_for_no_more_verdicts():
+    quota = Quota(WARDS[:1], 1, fetch=Teacher(), judge=Topics(), on_reject=lambda picked, verdict: None, at_once=1)
+
+    async def day():
+        seeds = aiter(quota)
+        await anext(seeds)
+        waiting = asyncio.ensure_future(anext(seeds))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        quota.stop()
+        with pytest.raises(Interrupted, match="told to stop"):
+            await waiting
+
+    asyncio.run(day())
 
 
 def test_a_call_that_fails_ends_the_seeds_when_those_in_flight_have_landed():

@@ -16,7 +16,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from builders.engine.quota import size_of
+from builders.engine.grid import size_of
 from builders.engine.rehearsal.faults import Manners
 from builders.engine.rehearsal.server import Rehearsal
 from builders.engine.switchboard import json_schema
