@@ -111,7 +111,12 @@ class Answerer:
 
         bad_length = filters.length(answer, least=self._min_answer, most=8000)
         flaw = filters.first_reason(
-            [bad_length, filters.refuses(answer), filters.beyond_text(answer), filters.repeats_itself(answer)]
+            [
+                bad_length,
+                filters.refuses(answer),
+                filters.beyond_text(answer),
+                filters.repeats_itself(answer),
+            ]
         )
         return flaw and f"answer: {flaw}"
 
@@ -151,7 +156,7 @@ class Distillation:
             on_reject=lambda picked, verdict: workshop.reject(picked.key, verdict, picked.item.model_dump_json()),
             at_once=settings.at_once,
             stop_after=settings.pilot,
-            paid_first=workshop.switchboard.ledger.paid_first(workshop.stamp.digest),
+            paid_first=workshop.switchboard.watermark > 0,
         )
         return Steps(
             seeds=quota,

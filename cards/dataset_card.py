@@ -106,7 +106,6 @@ def _example(facts: DatasetFacts) -> str:
 
 def _columns(facts: DatasetFacts) -> str:
     told = {"id": "SHA-256 of the content columns.", **facts.build.columns}
-    told["messages"] = "The row as a conversation, for trainers."
     return "## Columns\n\n" + table(["column", "holds"], [(name, about) for name, about in told.items() if about])
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -177,12 +178,13 @@ def recipe_table(recipe: str, command: str) -> dict[str, Any]:
 
 
 def _recipe_of(arguments: Sequence[str]) -> str | None:
-    for position, argument in enumerate(arguments):
-        if argument == "--recipe" and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if argument.startswith("--recipe="):
-            return argument.removeprefix("--recipe=")
-    return None
+    named = None  # the last one counts, as for every flag
+    for argument, following in zip_longest(arguments, arguments[1:]):
+        if argument == "--recipe":
+            named = following
+        elif argument.startswith("--recipe="):
+            named = argument.removeprefix("--recipe=")
+    return named
 
 
 def _flag_error(error: Any) -> str:

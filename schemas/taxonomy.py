@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError
 
 from schemas.base import Record
 from schemas.settings import InputError, read_toml
@@ -19,12 +19,15 @@ BUILT_IN = Path(__file__).with_name("taxonomy.toml")
 NO_ROLE = "none"
 
 
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
 class Term(Record):
     """One entry: an English id, a Chinese name, and every other name it goes by."""
 
-    id: str
-    zh: str
-    aliases: tuple[str, ...] = ()
+    id: Name
+    zh: Name
+    aliases: tuple[Name, ...] = ()
 
 
 class Department(Term):
@@ -128,6 +131,7 @@ def _extended(known: Any, entry: Any, where: str) -> Any:
 
 
 def _checked(tables: dict[str, Any], path: Path) -> Taxonomy:
+    tables = {**tables, **{section: _folded(tables[section]) for section in ("unmapped", "unmapped_roles")}}
     named = {
         section: _with_ids(tables[section], f"{path}: {section}") for section in ("departments", "roles", "intents")
     }
@@ -146,9 +150,13 @@ def _checked(tables: dict[str, Any], path: Path) -> Taxonomy:
         for id in ids:
             if id not in taxonomy.departments:
                 raise InputError(f"{path}: presets.{preset}: no department {id!r}")
-    for what, terms in (("departments", taxonomy.departments), ("roles", taxonomy.roles)):
-        _names(what, tuple(terms.values()), path)
+    for what in ("departments", "roles", "intents"):
+        _names(what, tuple(getattr(taxonomy, what).values()), path)
     return taxonomy
+
+
+def _folded(reasons: dict[str, Any]) -> dict[str, Any]:
+    return {fold(name): reason for name, reason in reasons.items()}
 
 
 def _with_ids(entries: dict[str, Any], where: str) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_no_answer(rehearsal, process, d
 
     def small_disk() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
     child = process(*flags(server), preexec_fn=small_disk)
     _, talk = child.communicate(timeout=60)

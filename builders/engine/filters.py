@@ -11,15 +11,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-REFUSALS = re.compile(
+REFUSAL = "refusal or AI phrase"
+AI_PHRASES = re.compile(
     r"(作为|我(只)?是)(一个|一名|一款|一种)?(ai(?![a-z])|人工智能|大?(型)?语言模型|大模型|智能助手|聊天机器人)"
-    r"|(很抱歉|对不起|抱歉).{0,12}(无法|不能|没办法)|无法(提供|回答|完成)(该|这个|这类|您的|你的)"
-    r"|\bas an? (ai|artificial intelligence|(large )?language model)\b|\bi('m| am) (sorry|unable)\b"
-    r"|\bi can(no|')t (help|assist|provide)\b"
+    r"|\bas an? (ai|artificial intelligence|(large )?language model)\b"
+)
+REFUSALS = re.compile(
+    r"(很抱歉|对不起|抱歉).{0,12}(无法|不能|没办法)|无法(提供|回答|完成)(该|这个|这类|您的|你的)"
+    r"|\bi('m| am) (sorry,? (but|i)\b|unable to (help|assist|provide|answer|give|offer|diagnose)\b)|\bi can(no|')t (help|assist|provide)\b"
 )
 """On folded text: lower case, half width, straight apostrophes."""
 BEYOND_TEXT = re.compile(
-    r"https?://|www\.|\]\(|!\[|<img|\.(jpg|jpeg|png|gif|pdf|docx?|xlsx?|mp[34])\b|(下|上|如)图(所示|中)?"
+    r"https?://|www\.|\]\(|!\[|<img|\.(jpg|jpeg|png|gif|pdf|docx?|xlsx?|mp[34])\b|(下|上)图(所示|中|为|显示)|(如|见|看|根据|依据|参照|结合)(下|上)?图"
     r"|(这|那|本)(张|幅|段)(图|图片|照片|影像|视频|录音|音频)|(画|绘制|生成)一?(张|幅|个).{0,10}(图|插图|海报)"
     r"|(画|绘制|生成)(图片|插图|示意图|流程图|海报)|打开(链接|网页|附件)"
 )
@@ -48,9 +51,14 @@ def length(text: str, *, least: int, most: int) -> str | None:
     return "too long" if size > most else None
 
 
+def speaks_as_ai(text: str) -> str | None:
+    """「作为AI」 and its like, in either language."""
+    return REFUSAL if AI_PHRASES.search(fold(text)) else None
+
+
 def refuses(text: str) -> str | None:
-    """Refusals and 「作为AI」 phrases, in either language."""
-    return "refusal or AI phrase" if REFUSALS.search(fold(text)) else None
+    """An answer that is none: 「很抱歉，我无法……」, or one that speaks as an AI, in either language."""
+    return REFUSAL if REFUSALS.search(fold(text)) else speaks_as_ai(text)
 
 
 def beyond_text(text: str) -> str | None:

@@ -32,14 +32,14 @@ Outcome = Literal["answered", "refused", "failed", "doubt"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
-  key TEXT PRIMARY KEY, refused INTEGER NOT NULL, body BLOB NOT NULL, rehearsal INTEGER NOT NULL,
-  tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, usd REAL, at REAL NOT NULL) WITHOUT ROWID;
+  number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, refused INTEGER NOT NULL, body BLOB NOT NULL, rehearsal INTEGER NOT NULL,
+  tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, usd REAL, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL, account TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,
   tokens INTEGER NOT NULL, usd REAL);
 CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, state);
 CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
-CREATE TABLE IF NOT EXISTS builds (digest TEXT PRIMARY KEY, paid_first INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS builds (digest TEXT PRIMARY KEY, watermark INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
 GATHER_SECONDS = 0.004
@@ -133,10 +133,11 @@ class Ledger:
         body, refused, rehearsal, *costs = row
         return Answer(zlib.decompress(body), bool(refused), bool(rehearsal), *costs)
 
-    def has(self, key: str) -> bool:
-        """Whether an answer was ever bought under a key."""
+    def has(self, key: str, *, up_to: int) -> bool:
+        """Whether an answer was bought under a key, as one of the first `up_to` of this ledger."""
+        sql = "SELECT 1 FROM answers WHERE key = ? AND number <= ?"
         with _explained(self.path):
-            return self._reader.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None
+            return self._reader.execute(sql, (key, up_to)).fetchone() is not None
 
     async def claim(self, key: str, *, tokens: int, usd: float | None) -> Claim | None:
         """Durable right to buy `key` at a worst case of `tokens` and `usd`; None when it is bought or being bought."""
@@ -161,7 +162,7 @@ class Ledger:
         def put(db: sqlite3.Connection) -> None:
             body = zlib.compress(answer.body, 1)
             db.execute(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO answers VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key,
                     answer.refused,
@@ -187,16 +188,16 @@ class Ledger:
 
         await self._do(put)
 
-    def paid_first(self, build: str) -> bool:
-        """Whether a build, by the digest of its settings, is to use what others paid for first.
+    def watermark(self, build: str) -> int:
+        """How many answers the ledger held when it first heard of a build, by the digest of its settings.
 
-        Decided when the ledger first hears of the build, and kept: a build that is resumed or repeated goes the same way.
+        These are what others paid for; the build's own answers come after them. It never changes, so a build that is
+        resumed or repeated makes the same choices.
         """
         with _explained(self.path):
-            others = self._reader.execute("SELECT COUNT(*) FROM builds WHERE digest != ?", (build,)).fetchone()[0]
-            self._reader.execute("INSERT OR IGNORE INTO builds VALUES (?, ?)", (build, others > 0))
-            decided = self._reader.execute("SELECT paid_first FROM builds WHERE digest = ?", (build,)).fetchone()
-        return bool(decided[0])
+            number = "SELECT ?, COALESCE(MAX(number), 0) FROM answers"
+            self._reader.execute(f"INSERT OR IGNORE INTO builds {number}", (build,))
+            return int(self._reader.execute("SELECT watermark FROM builds WHERE digest = ?", (build,)).fetchone()[0])
 
     def spent(self) -> Spent:
         """What this account has used over all its runs; what other live runs have in flight counts as doubtful."""

@@ -59,7 +59,7 @@ async def open_workshop(
             count = f"{spent.doubtful_calls} earlier calls are in doubt"
             print(f"{count}: cut off, perhaps paid; they count against the budget", file=sys.stderr)
         budget = Budget(max_usd=settings.max_usd, max_tokens=settings.max_total_tokens, spent=spent)
-        switchboard = Switchboard(teachers, ledger=ledger, budget=budget)
+        switchboard = Switchboard(teachers, ledger=ledger, budget=budget, watermark=ledger.watermark(stamp.digest))
         beside = settings.out.resolve().parent
         rows, rejected = (stack.enter_context(contextlib.closing(Spool(beside))) for _ in range(2))
         yield Workshop(switchboard, stamp, rows=rows, rejected=rejected)

@@ -89,6 +89,8 @@ def release(
     written = _write_rows(draft / config, family, workshop, previous)
     _write_rejected(draft / "rejected", workshop)
     columns = {name: field.description or "" for name, field in family.model_fields.items()}
+    if family.messages is not Row.messages:
+        columns["messages"] = "The row as a conversation, for trainers."
     build = _build_facts(settings, workshop, coverage, {*written.calls, *calls_read}, inputs, columns)
     facts = measure(build, {split: [str(path) for path in paths] for split, paths in written.files.items()})
     content = _content(facts, draft)

@@ -56,11 +56,19 @@ class Switchboard:
     """Connects role names to teachers, with one ledger and one budget behind all of them."""
 
     def __init__(
-        self, teachers: Mapping[str, Teacher], *, ledger: Ledger, budget: Budget, temperature: float = 1.0
+        self,
+        teachers: Mapping[str, Teacher],
+        *,
+        ledger: Ledger,
+        budget: Budget,
+        watermark: int = 0,
+        temperature: float = 1.0,
     ) -> None:
         self.teachers = teachers
         self.ledger = ledger
         self.budget = budget
+        self.watermark = watermark
+        """Answers of the ledger that were there before this build; only these count as free."""
         self.temperature = temperature
         self.tally = Tally()
         self.stopping = asyncio.Event()
@@ -69,8 +77,8 @@ class Switchboard:
         self._listeners: list[Callable[[], None]] = []
 
     def is_paid(self, messages: Sequence[Message], *, by: str = "teacher") -> bool:
-        """Whether the text answer to these messages is in the ledger."""
-        return self.ledger.has(self.call(by, messages, None, 0).key)
+        """Whether somebody else's build has paid for the text answer to these messages."""
+        return self.ledger.has(self.call(by, messages, None, 0).key, up_to=self.watermark)
 
     def call(self, by: str, messages: Sequence[Message], shape: type[BaseModel] | None, sample: int) -> Call:
         """The request that a question becomes at the endpoint of `by`."""
@@ -97,13 +105,13 @@ class Switchboard:
 
     async def answer(self, by: str, call: Call, *, free: bool) -> tuple[Answer, bool]:
         """The answer to a call, perhaps a refusal, and whether this run bought it. Raises Unpaid when it must be free."""
+        if free and not self.ledger.has(call.key, up_to=self.watermark):
+            raise Unpaid(call.key)
         while True:
             found = self.ledger.find(call.key)
             if found is not None:
                 self.tally.from_ledger += 1
                 return found, False
-            if free:
-                raise Unpaid(call.key)
             bought = await self._buy(self.teachers[by], call)
             if bought is not None:
                 return bought, True

@@ -19,7 +19,7 @@ class Throttle:
     """Hands out the slots of one endpoint, first come first served."""
 
     def __init__(self, ceiling: int) -> None:
-        self.ceiling = ceiling
+        self.ceiling = float(ceiling)
         self.window = float(ceiling)
         self.in_flight = 0
         self._resume_at = 0.0
@@ -38,7 +38,7 @@ class Throttle:
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """An answer came: widen the window, unless the headers say the allowance is used up."""
-        self.window = min(float(self.ceiling), self.window + 1 / self.window)
+        self.window = min(self.ceiling, self.window + 1 / self.window)
         for kind in ("requests", "tokens"):
             if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
                 self.pause(seconds(headers.get(f"x-ratelimit-reset-{kind}", "")) or 1.0)
@@ -60,7 +60,8 @@ class Throttle:
 
     def open_up(self) -> None:
         """Admit everybody at once; for a run that is stopping, whose calls will not be sent."""
-        self.window, self._resume_at = float("inf"), 0.0
+        self.ceiling = self.window = float("inf")
+        self._resume_at = 0.0
         self._admit()
 
     async def _enter(self) -> None:

@@ -87,7 +87,9 @@ def _seed(row: Any, where: str, taxonomy: Taxonomy) -> HumanSeed:
         fields["department"] = _known(taxonomy.department, row.get("topic", ""), "")
     elif "role" in row:
         fields |= {name: row[name] for name in ("role", "department", "character", "intent") if name in row}
-        fields["role"] = _named(taxonomy.role, row["role"], f"{where}: role")
+        fields["role"] = _named(taxonomy.role, row["role"], f"{where}: role") or NO_ROLE
+        if fields.get("intent") not in (None, *taxonomy.intents):
+            raise InputError(f"{where}: intent: {fields['intent']!r} is none of {', '.join(taxonomy.intents)}")
         fields["department"] = _named(taxonomy.department, row.get("department"), f"{where}: department")
     if fields["input"] == "<noinput>":
         fields["input"] = ""

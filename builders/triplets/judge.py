@@ -76,7 +76,7 @@ def plain_flaw(instruction: str, material: str) -> str | None:
         [
             bad_length and f"instruction {bad_length}",
             bad_input and f"input {bad_input}",
-            filters.refuses(instruction),
+            filters.speaks_as_ai(instruction),
             filters.beyond_text(instruction) or filters.beyond_text(material),
         ]
     )
