@@ -15,6 +15,8 @@ CONTEXT = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
     "fileObject": "cr:fileObject",
@@ -60,8 +62,8 @@ def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]
         "creator": {"@type": "sc:Organization", "name": "built with suwen"},
         "datePublished": build.answered_on,
         "inLanguage": "zh",
-        "distribution": [_file(build.config, name, entry) for name, entry in files.items()],
-        "recordSet": [_record_set(build.config, list(files), columns)],
+        "distribution": [*(_file(build.config, name, files[name]) for name in files), _all_files(build.config)],
+        "recordSet": [_record_set(build.config, columns)],
         "prov:wasGeneratedBy": f"{build.builder} {build.code_version}; ledger {build.ledger_digest}",
         "prov:wasAttributedTo": list(build.teachers),
         "rai:hasSyntheticData": True,
@@ -87,16 +89,25 @@ def _file(config: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _record_set(config: str, files: list[str], columns: list[str]) -> dict[str, Any]:
-    """One record set over the first file: Croissant reads a column from one source, and all files have the same ones."""
-    source = {"fileObject": {"@id": f"{config}/{files[0]}"}}
+def _all_files(config: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{config}_files",
+        "name": f"{config}_files",
+        "encodingFormat": "application/x-parquet",
+        "includes": f"{config}/*.parquet",
+    }
+
+
+def _record_set(config: str, columns: list[str]) -> dict[str, Any]:
+    """One record set over the files of every split."""
     fields = [
         {
             "@type": "cr:Field",
             "@id": f"{config}_rows/{column}",
             "name": f"{config}_rows/{column}",
             "dataType": "sc:Text",
-            "source": {**source, "extract": {"column": column}},
+            "source": {"fileSet": {"@id": f"{config}_files"}, "extract": {"column": column}},
         }
         for column in ["id", "key", *columns]
     ]

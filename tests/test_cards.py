@@ -274,22 +274,26 @@ def described(facts, folder):
 def test_croissant_is_valid_and_leads_to_the_rows(facts_of, tmp_path):
     mlcroissant = pytest.importorskip("mlcroissant")
     rows = [row(number) for number in range(1, 4)]
-    path = described(facts_of(train=rows), tmp_path)
+    path = described(facts_of(train=rows[:2], test=rows[2:]), tmp_path)
     dataset = mlcroissant.Dataset(jsonld=path)
     assert not dataset.metadata.ctx.issues.errors
     assert str(dataset.metadata.version) == "1.0.0"
     read = list(dataset.records("distilled_instructions_rows"))
-    assert [one["distilled_instructions_rows/id"].decode() for one in read] == [one.id for one in rows]
-    assert [one["distilled_instructions_rows/output"].decode() for one in read] == [one.output for one in rows]
+    found = {
+        one["distilled_instructions_rows/id"].decode(): one["distilled_instructions_rows/output"].decode()
+        for one in read
+    }
+    assert found == {one.id: one.output for one in rows}  # of every split
 
 
 def test_croissant_names_every_file_with_its_hash_and_size(facts_of, tmp_path):
     said = json.loads(described(facts_of(train=[row(1)], test=[row(2)]), tmp_path).read_text(encoding="utf-8"))
-    assert [one["contentUrl"] for one in said["distribution"]] == [
+    files = [one for one in said["distribution"] if one["@type"] == "cr:FileObject"]
+    assert [one["contentUrl"] for one in files] == [
         "distilled_instructions/test-00000-of-00001.parquet",
         "distilled_instructions/train-00000-of-00001.parquet",
     ]
-    for one in said["distribution"]:
+    for one in files:
         data = (tmp_path / one["contentUrl"]).read_bytes()
         assert one["sha256"] == hashlib.sha256(data).hexdigest()
         assert one["contentSize"] == f"{len(data)} B"
