@@ -8,7 +8,7 @@ seeds and 2 examples from the cell's own pool. Step 2: instruction + input, answ
 --rows accepted rows (arXiv 2305.15075, appendix A.1; the quotas and filters are ours).
 """
 
-import hashlib
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from schemas.base import Figure, Message, Provenance
 from schemas.instruction import Instruction
-from schemas.settings import BuildSettings, run_command
+from schemas.settings import BuildSettings, InputError, run_command
 from schemas.taxonomy import NO_ROLE, Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
@@ -56,11 +56,25 @@ class DistillInstructions(BuildSettings):
 
 
 def cells(taxonomy: Taxonomy, settings: DistillInstructions) -> list[str]:
-    """Every department × role as DEPARTMENT/ROLE, in an order that depends on the seed and stays when cells are added."""
-    departments = taxonomy.select_departments(settings.departments)
-    roles = taxonomy.select_roles(settings.roles)
-    grid = [f"{department}/{role}" for department in departments for role in roles]
-    return sorted(grid, key=lambda cell: hashlib.sha256(f"{settings.seed}/{cell}".encode()).digest())
+    """Every department × role that makes sense, as DEPARTMENT/ROLE.
+
+    In the order of the diagonals of the shuffled grid: the first D cells, for D departments, name each of them once, so
+    that a grid with fewer rows than cells still treats all departments and roles alike.
+    """
+    rng = random.Random(f"cells {settings.seed}")
+    departments = list(taxonomy.select_departments(settings.departments))
+    roles = list(taxonomy.select_roles(settings.roles))
+    rng.shuffle(departments)
+    rng.shuffle(roles)
+    grid = [
+        (department, roles[(place + shift) % len(roles)])
+        for shift in range(len(roles))
+        for place, department in enumerate(departments)
+    ]
+    sensible = [f"{department}/{role}" for department, role in grid if department not in taxonomy.roles[role].never_in]
+    if not sensible:
+        raise InputError("--departments, --roles: these roles are never seen in these departments")
+    return sensible
 
 
 def answer_prompt(triplet: "Triplet") -> list[Message]:
@@ -156,6 +170,7 @@ class Distillation:
             on_reject=lambda picked, verdict: workshop.reject(picked.key, verdict, picked.item.model_dump_json()),
             at_once=settings.at_once,
             stop_after=settings.pilot,
+            on_turned_down=workshop.verdict,
             paid_first=workshop.switchboard.watermark > 0,
         )
         return Steps(

@@ -11,10 +11,10 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 LABELS_SHOWN = 60
 
 
-def dataset_card(facts: DatasetFacts, version: str) -> str:
-    """The README.md of a data set: YAML block and body."""
+def dataset_card(facts: DatasetFacts, version: str, *, history: str = "") -> str:
+    """The README.md of a data set: YAML block and body. `history` says what became of the rows of the release before."""
     sections = [
-        _head(facts, version),
+        _head(facts, version, history),
         _loading(facts),
         _example(facts),
         _columns(facts),
@@ -65,7 +65,7 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _head(facts: DatasetFacts, version: str) -> str:
+def _head(facts: DatasetFacts, version: str, history: str) -> str:
     build = facts.build
     lines = [f"# {title(facts)} {version}", ""]
     if facts.rehearsal:
@@ -77,6 +77,8 @@ def _head(facts: DatasetFacts, version: str) -> str:
         f"{facts.rows:,} rows made by `{build.builder}` (suwen {build.code_version}) with {', '.join(build.teachers)}: "
         f"{build.calls:,} calls, {build.tokens_in:,} tokens in, {build.tokens_out:,} out, {_money(build.usd)}."
     )
+    if history:
+        lines += ["", f"Rows {history}."]
     return "\n".join(lines)
 
 
@@ -111,9 +113,13 @@ def _columns(facts: DatasetFacts) -> str:
 
 def _sizes(facts: DatasetFacts) -> str:
     splits = table(["split", "rows"], list(facts.splits.items()))
-    head = ["column (characters)", "5 %", "25 %", "median", "75 %", "95 %", "longest"]
+    head = ["text, in characters", "5 %", "25 %", "median", "75 %", "95 %", "longest"]
     lengths = [(one.column, one.p5, one.p25, one.median, one.p75, one.p95, one.longest) for one in facts.lengths]
-    alike = f"{facts.clusters:,} near-duplicate clusters among {facts.rows:,} rows; a cluster is never cut by a split."
+    alike = "No two rows are near-duplicates of each other."
+    if facts.clusters < facts.rows:
+        alike = (
+            f"{facts.rows:,} rows in {facts.clusters:,} clusters of near-duplicates; no split cuts through a cluster."
+        )
     return f"## Sizes\n\n{splits}\n\n{alike}\n\n{table(head, lengths)}"
 
 
@@ -124,6 +130,8 @@ def _coverage(facts: DatasetFacts) -> str:
         return ""
     asked, reached = sum(cell.asked for cell in cells.values()), sum(cell.reached for cell in cells.values())
     intro = f"## Coverage\n\n{reached:,} rows reached of {asked:,} asked for, over {len(cells):,} cells. Reached, or reached/asked where they differ."
+    if reached < 2 * len(cells):
+        return f"{intro} Too thin for a table: `reports/coverage.json` has every cell."
     if any(len(cell) != 2 for cell in cells):
         return f"{intro}\n\n" + table(
             ["cell", "rows"], [("/".join(cell), _fill(found)) for cell, found in cells.items()]
@@ -147,7 +155,7 @@ def _shares(facts: DatasetFacts) -> str:
         rest = sum(counts.values()) - sum(count for _, count in shown)
         parts.append(
             f"**{column}**: "
-            + ", ".join(f"{label} {count:,}" for label, count in shown)
+            + ", ".join(f"{label or '(empty)'} {count:,}" for label, count in shown)
             + (f", others {rest:,}" if rest else "")
         )
     return "## Rows per label\n\n" + "\n\n".join(parts) if parts else ""
@@ -170,13 +178,14 @@ def _losses(facts: DatasetFacts) -> str:
 
 def _making(facts: DatasetFacts) -> str:
     build = facts.build
-    prompts = table(["prompt", "SHA-256"], [(use.name, f"`{use.sha256}`") for use in build.prompts])
+    named = [(use.name, f"`{use.sha256}`") for use in build.prompts]
+    prompts = table(["prompt", "SHA-256"], named) if named else "No prompt file was named by the builder."
     inputs = "".join(f"\n- {one}" for one in build.inputs)
     settings = json.dumps(build.settings, ensure_ascii=False, indent=2, sort_keys=True)
     return (
-        f"## How it was made\n\n{prompts}\n\nInputs:{inputs or ' none'}\n\nLedger digest: `{build.ledger_digest}`; latest answer "
-        f"{build.answered_on}.\n\n```json\n{settings}\n```\n\nEvery row carries its own provenance: prompts, teacher, ledger keys, "
-        "the filters it passed and its cluster."
+        f"## How it was made\n\n{prompts}\n\nInputs:{inputs or ' none named by the builder.'}\n\nLedger digest: `{build.ledger_digest}`; latest answer "
+        f"{build.answered_on}.\n\n```json\n{settings}\n```\n\nThe provenance of every row names its teacher and ledger keys, and "
+        "the prompts, source and filters as far as the builder named them."
     )
 
 

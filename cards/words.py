@@ -9,7 +9,7 @@ INTENDED_USE = (
 LIMITS = (
     "The answers were written by a language model and were not checked by a physician; some will be wrong or unsafe.",
     "Doses, indications and guidelines may be out of date or invented; models trained on this repeat them.",
-    "Departments, roles and intents are those asked for, not those of real patients; rare diseases are thin.",
+    "What is asked follows the settings of the build, not what patients really ask; rare diseases are thin.",
     "Mostly simplified Chinese and the Chinese health system; do not assume that it transfers.",
 )
 

@@ -135,11 +135,17 @@ def parse(family: type[S], arguments: Sequence[str]) -> S:
             f"recipe {recipe}: [{family.command}] has no setting {unknown[0]!r}{_nearest(unknown[0], family)}"
         )
     try:
-        return family(_cli_parse_args=list(arguments), _cli_prog_name=f"suwen {family.command}", **values)
+        return family(_cli_parse_args=list(arguments), _cli_prog_name=_program(), **values)
     except ValidationError as wrong:
         raise InputError("; ".join(_flag_error(error) for error in wrong.errors())) from None
     except SettingsError as wrong:
         raise InputError(_parser_error(str(wrong), family)) from None
+
+
+def _program() -> str:
+    """How this command was called, for its usage line."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {Path(sys.argv[0]).name}"
 
 
 def recipe_path(recipe: str) -> Path:

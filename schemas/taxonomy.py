@@ -43,6 +43,8 @@ class Role(Term):
 
     wants: str
     """What for."""
+    never_in: tuple[str, ...] = ()
+    """Ids of departments where nobody of this role is found."""
 
 
 class Intent(Term):
@@ -146,10 +148,11 @@ def _checked(tables: dict[str, Any], path: Path) -> Taxonomy:
             raise InputError(
                 f"{path}: departments.{department.id}: parent {department.parent!r} is no top-level department"
             )
-    for preset, ids in taxonomy.presets.items():
-        for id in ids:
-            if id not in taxonomy.departments:
-                raise InputError(f"{path}: presets.{preset}: no department {id!r}")
+    listed = {f"presets.{name}": ids for name, ids in taxonomy.presets.items()}
+    listed |= {f"roles.{role.id}: never_in": role.never_in for role in taxonomy.roles.values()}
+    for where, ids in listed.items():
+        if unknown := [id for id in ids if id not in taxonomy.departments]:
+            raise InputError(f"{path}: {where}: no department {unknown[0]!r}")
     for what in ("departments", "roles", "intents"):
         _names(what, tuple(getattr(taxonomy, what).values()), path)
     return taxonomy

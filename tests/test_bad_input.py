@@ -36,7 +36,8 @@ REHEARSE = ("--teacher", "rehearsal", "--rows", 3, "--out", "set")
         (("--teacher", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-usd", "1"), "--max-usd: the price of m@127.0.0.1 is unknown"),
         (("--out", "file.txt"), "--out file.txt: is a file"),
         (("--out", "full"), "--out full: holds files that no builder wrote"),
-        (("--ledger", "full"), "ledger full: "),
+        (("--out", "other"), "--out other: holds a release of chats, not of distilled_instructions; name another folder"),
+        (("--ledger", "full"), "ledger full: is a folder"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_and_exit_code_2(distill, arguments, line):
@@ -46,6 +47,8 @@ def test_wrong_input_is_one_line_and_exit_code_2(distill, arguments, line):
     Path("file.txt").write_text("x")
     Path("full").mkdir()
     Path("full/mine.txt").write_text("x")
+    Path("other").mkdir()
+    Path("other/manifest.json").write_text('{"version": "1.0.0", "content": "", "config": "chats", "files": {}}')
     made = distill(*REHEARSE, *arguments)
     assert made.code == 2
     assert line in made.talk.splitlines()[-1]

@@ -204,7 +204,7 @@ def test_the_card_states_what_was_measured(facts_of):
     assert "| train | 20 |" in card
     assert "| test | 1 |" in card
     assert "| output | 20 | 60 | 110 | 160 | 200 | 210 |" in card
-    assert "21 near-duplicate clusters among 21 rows" in card
+    assert "No two rows are near-duplicates of each other." in card
     assert "**department**: cardiology 21" in card
     assert f"`{'a' * 64}`" in card
     assert "| output | The teacher's answer. |" in card

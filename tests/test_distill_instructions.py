@@ -167,6 +167,51 @@ def test_a_release_continues_from_the_previous_one(distill):
     assert more.said["version"] == ("1.1.0" if before.keys() <= after.keys() else "2.0.0")
 
 
+def test_building_into_a_release_continues_it_and_leaves_other_files_alone(distill):
+    distill(*SMALL, "--rows", 20, "--out", "set", "--max-rouge-l", 0.5)
+    Path("set/.git").mkdir()
+    Path("set/.git/HEAD").write_text("ref: refs/heads/main")
+    Path("set/NOTES.md").write_text("mine")
+    same = distill(*SMALL, "--rows", 20, "--out", "set", "--max-rouge-l", 0.5)
+    assert same.said["version"] == "1.0.0"
+    other = distill("--teacher", "rehearsal", "--departments", "骨科", "--rows", 10, "--out", "set")
+    assert other.said["version"] == "2.0.0"
+    assert "10 added, 20 removed" in other.talk
+    assert Path("set/NOTES.md").read_text() == "mine"
+    assert Path("set/.git/HEAD").exists()
+    assert polars.read_parquet("set/distilled_instructions/*.parquet").height == 10
+    stated = set(json.loads(Path("set/manifest.json").read_text())["files"])
+    assert {name for name in files_of(Path("set")) if name not in ("NOTES.md", ".git/HEAD", "manifest.json")} == stated
+
+
+def test_a_grid_with_fewer_rows_than_cells_treats_departments_alike(distill):
+    distill("--teacher", "rehearsal", "--rows", 40, "--out", "set")
+    rows = polars.read_parquet("set/distilled_instructions/*.parquet")
+    assert set(rows.group_by("department").len()["len"]) == {2}
+    assert rows.group_by("role").len()["len"].max() <= 3
+
+
+def test_no_pregnant_woman_is_asked_for_where_there_is_none(distill):
+    nobody = distill("--teacher", "rehearsal", "--departments", "男科", "--roles", "孕妇", "--rows", 2, "--out", "set")
+    assert nobody.code == 2
+    assert "never seen in these departments" in nobody.talk
+
+
+def test_a_filter_that_keeps_almost_nothing_is_said_so_early(distill):
+    made = distill(*SMALL, "--rows", 400, "--min-answer", 3000, "--out", "set")
+    assert made.code == 3
+    assert "warning: only 0 of 200 judged were kept; " in made.talk
+    assert "were turned down for: answer: too short" in made.talk
+
+
+def test_a_pilot_reckons_with_the_price_of_today(distill):
+    free = distill(*SMALL, "--rows", 80, "--pilot", 20, "--out", "set")
+    assert "$0.0000 expected" in free.talk
+    priced = distill(*SMALL, "--rows", 80, "--pilot", 20, "--price", "1,2", "--out", "set")
+    assert priced.said["calls"] == 0
+    assert "80 rows: $0.0000" not in priced.talk
+
+
 def test_a_pilot_buys_only_its_rows_and_the_whole_run_buys_none_of_them_again(distill, rehearsal):
     server = rehearsal()
     at = ("--teacher", "rehearsal@rehearsal", "--base-url", server.url, "--price", "1,2")

@@ -65,6 +65,30 @@ def test_a_source_that_ends_early_is_said_so():
     assert not Path("more").exists()
 
 
+def test_a_question_that_comes_twice_is_rejected_and_a_wrong_row_is_one_line():
+    test_the_builder_in_the_readme_runs_as_it_stands()
+
+    def run(questions, *flags):
+        Path("questions.jsonl").write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in questions))
+        command = [sys.executable, "plain_answers.py", "--teacher", "rehearsal", "--source", "questions.jsonl", *flags]
+        return subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        )
+
+    twice = run(
+        [{"question": "感冒要怎么预防？"}, {"question": "感冒要怎么预防？"}, {"question": "什么是痛风？"}],
+        "--out",
+        "two",
+    )
+    said = json.loads(twice.stdout.splitlines()[-1])
+    assert (said["rows"], said["rejected"]) == (2, {"key repeated": 1})
+    wrong = run([{"question": "感冒要怎么预防？"}, {"ask": "什么是痛风？"}], "--out", "three")
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
+        2,
+        "plain_answers: questions.jsonl: line 2: question: expected a text",
+    )
+
+
 CONSULTATION = """
 from typing import ClassVar
 from builders.engine.produce import Job, produce

@@ -94,10 +94,10 @@ def test_a_dry_run_without_a_price_says_that_the_cost_is_unknown():
 
 def test_a_pilot_reckons_the_whole_run_from_its_answers():
     answers = Plan((Step("answers", 8, 100, 500),))
-    measured = {"answers": [heard(1.0), heard(3.0)]}
-    said = pilot(answers, measured, rows=8, accepted=20, judged=20)
+    measured = {"answers": [heard(None, tokens=1_000_100), heard(9.9, tokens=3_000_100)]}  # $1 and $3 at today's price
+    said = pilot(answers, measured, {"teacher": served((0.0, 1.0))}, rows=8, accepted=20, judged=20)
     assert "20 rows accepted of 20 judged (84% to 100% expected)" in said  # Wilson, see above
-    assert "answers: 600 tokens a call over 2 calls" in said
+    assert "answers: 2000100 tokens a call over 2 calls" in said
     # mean: 8 calls at $2. Low: 16 - 17.531 < 0. High: the share may be 0.8389, so 8 / 0.8389 = 9.5366 calls:
     # 19.0732 + 1.96·√2·√(9.5366 + 9.5366²/2) = 19.0732 + 2.77186·√55.0100 = 39.6319
     assert "8 rows: $16.0000 expected, 95 % interval $0.0000 to $39.63" in said
@@ -105,7 +105,8 @@ def test_a_pilot_reckons_the_whole_run_from_its_answers():
 
 def test_a_pilot_without_a_price_does_not_claim_that_the_run_is_free():
     answers = Plan((Step("answers", 8, 100, 500),))
-    said = pilot(answers, {"answers": [heard(None), heard(None)]}, rows=8, accepted=2, judged=2)
+    measured, speakers = {"answers": [heard(1.0), heard(1.0)]}, {"teacher": served(None)}
+    said = pilot(answers, measured, speakers, rows=8, accepted=2, judged=2)
     assert "unknown" in said
     assert "$0.0000" not in said
 

@@ -64,5 +64,5 @@ class Budget:
 
     def _why(self, worst: Cost) -> str:
         if self.max_usd is not None and self.used.usd + worst.usd > self.max_usd:
-            return f"--max-usd {self.max_usd:g}: {self.used.usd:.4f} spent, the next call may cost {worst.usd:.4f}"
-        return f"--max-total-tokens {self.max_tokens}: {self.used.tokens} used, the next call may take {worst.tokens}"
+            return f"--max-usd {self.max_usd:g}: {self.used.usd:.4f} spent, the next call may cost {worst.usd:.4f}; raise it to go on"
+        return f"--max-total-tokens {self.max_tokens}: {self.used.tokens} used, the next call may take {worst.tokens}; raise it to go on"

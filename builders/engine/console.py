@@ -1,5 +1,6 @@
 """`suwen NAME …`: every command of builders and trainers, for people whose own folder shadows our packages."""
 
+import difflib
 import runpy
 import sys
 from pathlib import Path
@@ -19,10 +20,14 @@ def commands() -> dict[str, str]:
 def main() -> None:
     """Run the command named first, with the rest of the line as its arguments."""
     known = commands()
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else ""
     if name not in known:
+        asked_for_help = name in ("_h", "__help")
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"suwen: no command {sys.argv[1]!r}" + (f"; did you mean {close[0]}?" if close else "") + "\n"
         listing = "\n".join(f"  {command}" for command in known)
-        print(f"usage: suwen COMMAND [FLAGS]; suwen COMMAND --help\n{listing}", file=sys.stderr)
-        raise SystemExit(0 if name in ("-h", "--help") else 2)
+        usage = f"usage: suwen COMMAND [FLAGS]; suwen COMMAND --help\n{listing}"
+        print(usage if asked_for_help or not name else hint + usage, file=sys.stderr)
+        raise SystemExit(0 if asked_for_help else 2)
     sys.argv[1:2] = []
     runpy.run_module(known[name], run_name="__main__", alter_sys=True)

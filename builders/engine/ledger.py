@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What an account has used: settled calls, and attempts in doubt at their worst case."""
+    """What an account has used: settled calls, and at their worst case attempts in doubt or in flight in other runs."""
 
     tokens: int
     usd: float
@@ -103,18 +103,24 @@ class Ledger:
         self._owners = Owners(path, self.owner)
 
     def __enter__(self) -> "Ledger":
+        if self.path.is_dir():
+            raise LedgerError(f"ledger {self.path}: is a folder")
         with _explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             private(self.path)
             self._owners.enter()
-            self._reader = self._connect()
-            if self._reader.execute("PRAGMA user_version").fetchone()[0] not in (0, 1):
-                raise LedgerError(f"ledger {self.path}: written by a newer version of this package")
-            self._reader.executescript(SCHEMA)
-            self._free_the_dead()
+            with self._owners.one_at_a_time():
+                self._open()
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
         return self
+
+    def _open(self) -> None:
+        self._reader = self._connect()
+        if self._reader.execute("PRAGMA user_version").fetchone()[0] not in (0, 1):
+            raise LedgerError(f"ledger {self.path}: written by a newer version of this package")
+        self._reader.executescript(SCHEMA)
+        self._free_the_dead()
 
     def __exit__(self, *_: object) -> None:
         self._queue.put(None)
@@ -202,11 +208,14 @@ class Ledger:
     def spent(self) -> Spent:
         """What this account has used over all its runs; what other live runs have in flight counts as doubtful."""
         sql = "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(usd), 0.0), COUNT(*) FROM attempts WHERE account = ? AND "
-        open_calls = sql + "(state = 'doubt' OR (state = 'sent' AND owner != ?))"
         with _explained(self.path):
             settled = self._reader.execute(sql + "state IN ('answered', 'refused')", (self.account,)).fetchone()
-            doubtful = self._reader.execute(open_calls, (self.account, self.owner)).fetchone()
-        return Spent(settled[0], settled[1], doubtful[2], doubtful[0], doubtful[1])
+            doubtful = self._reader.execute(sql + "state = 'doubt'", (self.account,)).fetchone()
+            elsewhere = self._reader.execute(
+                sql + "state = 'sent' AND owner != ?", (self.account, self.owner)
+            ).fetchone()
+        tokens, usd = doubtful[0] + elsewhere[0], doubtful[1] + elsewhere[1]
+        return Spent(settled[0], settled[1], doubtful[2], tokens, usd)
 
     def used(self, keys: Iterable[str]) -> "Used":
         """What a build was made from: the answers under these keys, each once."""

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +30,13 @@ class Owners:
         if not _locked(lock):
             raise LedgerError(f"ledger {self._ledger}: on a network file system, and another run is using it")
         self._lock = lock
+
+    @contextlib.contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Hold off other runs that are opening the ledger: switching SQLite to WAL does not wait for them by itself."""
+        with self._path("opening").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def leave(self) -> None:
         """Drop it."""

@@ -90,26 +90,29 @@ def in_words(estimate: Estimate, plan: Plan, speakers: Mapping[str, ServedModel]
     return "\n".join(lines)
 
 
-def pilot(plan: Plan, measured: Mapping[str, Sequence[Heard]], *, rows: int | None, accepted: int, judged: int) -> str:
-    """What the whole run would cost, as a 95 % interval from the answers of a pilot."""
+def pilot(
+    plan: Plan, measured: Mapping[str, Sequence[Heard]], speakers: Mapping[str, ServedModel], *,
+    rows: int | None, accepted: int, judged: int,
+) -> str:  # fmt: skip
+    """What the whole run would cost at today's prices, as a 95 % interval from the answers of a pilot."""
     share = wilson(accepted, judged)
     lines = [f"pilot: {accepted} rows accepted of {judged} judged ({share.low:.0%} to {share.high:.0%} expected)"]
     low = mean = high = 0.0
     unpriced = False
     for step in plan.steps:
-        costs = [heard.usd for heard in measured.get(step.name, ()) if heard.usd is not None]
-        unpriced |= len(costs) < len(measured.get(step.name, ()))
-        tokens = [heard.tokens_in + heard.tokens_out for heard in measured.get(step.name, ())]
-        if not tokens:
+        heard, served = measured.get(step.name, ()), speakers[step.by]
+        price = served.endpoint.price(served.model)
+        unpriced |= price is None
+        if not heard:
             continue
-        lines.append(f"  {step.name}: {statistics.fmean(tokens):.0f} tokens a call over {len(tokens)} calls")
+        tokens = statistics.fmean(one.tokens_in + one.tokens_out for one in heard)
+        lines.append(f"  {step.name}: {tokens:.0f} tokens a call over {len(heard)} calls")
+        costs = [price.usd(one.tokens_in, one.tokens_out) if price else 0.0 for one in heard]
         low += total(costs, step.calls).low
         mean += total(costs, step.calls / share.mean).mean
         high += total(costs, step.calls / share.low).high
-    if unpriced:
-        lines.append(NO_PRICE)
-    else:
-        lines.append(f"  {rows or 'all'} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}")
+    interval = f"${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}"
+    lines.append(NO_PRICE if unpriced else f"  {rows or 'all'} rows: {interval}")
     return "\n".join(lines)
 
 

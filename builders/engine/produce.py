@@ -9,16 +9,18 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import schemas
 from builders.engine import plan as planning
 from builders.engine.endpoints import ServedModel
-from builders.engine.errors import LedgerError, Misconfigured, TeacherError
+from builders.engine.errors import LedgerError, Misconfigured, Unavailable
+from builders.engine.folder import Previous, check_folder, read_previous
 from builders.engine.opening import open_workshop, speakers_of
 from builders.engine.plan import Plan
 from builders.engine.progress import Progress
-from builders.engine.release import Release, check_folder, read_previous, release
+from builders.engine.release import Release, release, told
 from builders.engine.run import Stamp, Workshop
 from builders.engine.steps import Steps
 from schemas.base import PromptUse, Row, canonical
@@ -54,14 +56,11 @@ def produce(settings: BuildSettings, job: Job) -> int:
     if settings.dry_run and job.plan:
         return _dry_run(settings, job)
     speakers = speakers_of(settings, job.speakers)
-    check_folder(settings.out)
+    continued = settings.previous or (settings.out if check_folder(settings.out, job.config) else None)
     try:
-        return asyncio.run(_produce(settings, job, speakers))
+        return asyncio.run(_produce(settings, job, speakers, continued))
     except (Misconfigured, LedgerError) as wrong:
         raise InputError(str(wrong)) from None
-    except TeacherError as lost:
-        print(f"stopped: {lost}. {_resume(settings)}", file=sys.stderr)
-        return STOPPED
     except OSError as wrong:
         where = wrong.filename or settings.out
         raise InputError(
@@ -91,12 +90,18 @@ def stamp_of(settings: BuildSettings, job: Job) -> Stamp:
     return Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts, digest)
 
 
-async def _produce(settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel]) -> int:
-    previous = read_previous(settings.previous, job.config) if settings.previous else None
+async def _produce(
+    settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel], continued: Path | None
+) -> int:
+    previous = read_previous(continued, job.config) if continued else None
     async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
         steps = job.steps(workshop)
-        async with Progress(workshop, settings.pilot or settings.rows) as progress:
-            stopped = await workshop.run(steps, at_once=settings.at_once)
+        goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
+        async with Progress(workshop, goal if goal < sys.maxsize else None) as progress:
+            try:
+                stopped = await workshop.run(steps, at_once=settings.at_once)
+            except Unavailable as lost:
+                stopped = str(lost)
         print(progress.line(), file=sys.stderr)
         if stopped is not None:
             print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)
@@ -105,12 +110,13 @@ async def _produce(settings: BuildSettings, job: Job, speakers: Mapping[str, Ser
         return _finish(settings, job, workshop, steps, previous)
 
 
-def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Any) -> int:
+def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Previous | None) -> int:
     if settings.pilot and job.plan:
         judged = workshop.accepted + sum(workshop.reasons.values())
         plan, accepted = job.plan(), workshop.accepted
+        speakers = {name: teacher.served for name, teacher in workshop.switchboard.teachers.items()}
         print(
-            planning.pilot(plan, workshop.measured, rows=settings.rows, accepted=accepted, judged=judged),
+            planning.pilot(plan, workshop.measured, speakers, rows=settings.rows, accepted=accepted, judged=judged),
             file=sys.stderr,
         )
         _last_line(workshop, steps, None)
@@ -141,21 +147,25 @@ def _say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Re
         print(f"  {count:6d} {reason}", file=sys.stderr)
     splits = ", ".join(f"{split} {count}" for split, count in released.splits.items())
     print(f"{released.config} {released.version} → {settings.out} ({splits})", file=sys.stderr)
+    if released.changes is not None:
+        print(f"  {told(released.changes, 'since the release before')}", file=sys.stderr)
     load = f"datasets.load_dataset({str(settings.out)!r}, {released.config!r})"
     print(f'next: python -c "import datasets; print({load})"', file=sys.stderr)
 
 
 def _last_line(workshop: Workshop, steps: Steps[Any], released: Release | None) -> None:
     tally = workshop.switchboard.tally
+    speakers = [teacher.served for teacher in workshop.switchboard.teachers.values()]
+    priced = all(served.endpoint.price(served.model) for served in speakers)
     summary = {
         "rows": workshop.accepted,
         "rejected": dict(sorted(workshop.reasons.items())),
         "calls": tally.calls,
         "from_ledger": tally.from_ledger,
         "surplus": steps.surplus(),
-        "in_doubt": tally.doubtful,
+        "in_doubt": workshop.switchboard.ledger.spent().doubtful_calls,
         "tokens": tally.tokens_in + tally.tokens_out,
-        "usd": round(tally.usd, 6),
+        "usd": round(tally.usd, 6) if priced else None,
         "version": released.version if released else None,
         "path": str(released.path) if released else None,
     }

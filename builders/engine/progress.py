@@ -31,11 +31,12 @@ class Progress:
         elapsed = max(time.monotonic() - self._started, 1e-9)
         left = f"{(self._rows - done) * elapsed / done:.0f} s left" if done and self._rows else "…"
         goal = f"/{self._rows}" if self._rows else ""
-        rejects = sum(self._workshop.reasons.values())
+        rejects = self._workshop.turned_down
         money = f"${tally.usd:.4f}" if tally.usd else "$0"
+        trouble = f"  trying again: {self._workshop.switchboard.trouble}" if self._workshop.switchboard.trouble else ""
         return (
             f"{done}{goal} rows  {rejects} rejected  {tally.calls} calls ({tally.calls / elapsed:.0f}/s)  "
-            f"{tally.from_ledger} from ledger  {tally.tokens_in + tally.tokens_out:,} tokens  {money}  {left}"
+            f"{tally.from_ledger} from ledger  {tally.tokens_in + tally.tokens_out:,} tokens  {money}  {left}{trouble}"
         )
 
     async def _log(self) -> None:

@@ -17,7 +17,7 @@ the order is the same as if nothing had happened.
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic
 
 from builders.engine.batches import Batches
@@ -31,12 +31,14 @@ class Quota(Generic[Item]):
     def __init__(
         self, cells: Sequence[str], rows: int, *, fetch: Fetch[Item], judge: Judge[Item], on_reject: OnReject[Item],
         at_once: int, stop_after: int | None = None, paid_first: bool = True,
+        on_turned_down: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         each, rest = divmod(rows, len(cells))
         shares = [each + (rank < rest) for rank in range(len(cells))]
         self._cells = [Cell[Item](name, rank, shares[rank], shares[rank]) for rank, name in enumerate(cells)]
         self._batches = Batches(self._cells, fetch, at_once=at_once)
         self._judge, self._on_reject = judge, on_reject
+        self._on_turned_down = on_turned_down
         self._left = stop_after
         self._order = [(0, cell.rank) for cell in self._cells]
         """Heap of (call, rank) of the cells in need; stale entries are skipped when met."""
@@ -132,6 +134,8 @@ class Quota(Generic[Item]):
             measured = picked._replace(item=self._judge(picked))
         except Reject as verdict:
             cell.count(picked.call, good=0)
+            if self._on_turned_down:
+                self._on_turned_down(verdict.reason)
             cell.rejects.append((picked, verdict))
             return None
         if self._free and not self._judge.is_paid(picked):

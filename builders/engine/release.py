@@ -7,34 +7,22 @@ rows give equal bytes: nothing in the folder depends on the clock, the path or t
 import datetime
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import schemas
+from builders.engine.folder import MANIFEST, Previous, discard, fresh_draft, put_in_place
 from builders.engine.parquet import ParquetShards
 from builders.engine.run import Rejected, Workshop
 from builders.engine.splits import assign_splits
 from cards.facts import BuildFacts, Cell, DatasetFacts, measure
 from cards.version import FIRST, Difference, difference, next_version
 from schemas.base import Row, canonical
-from schemas.settings import BuildSettings, InputError
+from schemas.settings import BuildSettings
 
 if TYPE_CHECKING:
     import polars
-
-MANIFEST = "manifest.json"
-
-
-class Previous(NamedTuple):
-    """The release a build continues from."""
-
-    version: str
-    content: str
-    """SHA-256 over its data and facts, whatever its version."""
-    rows: "polars.DataFrame"
-    """Columns key, id, split."""
 
 
 class Release(NamedTuple):
@@ -44,36 +32,8 @@ class Release(NamedTuple):
     config: str
     version: str
     splits: dict[str, int]
-
-
-def check_folder(out: Path) -> None:
-    """Raise InputError unless `out` is new, empty, or a release of ours that may be replaced."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
-        raise InputError(f"--out {out}: holds files that no builder wrote; name a new or empty folder")
-
-
-def read_previous(folder: Path, config: str) -> Previous:
-    """Version and rows of an earlier release; raises InputError naming what is missing."""
-    import polars as pl
-
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        version, content = str(manifest["version"]), str(manifest["content"])
-    except (OSError, ValueError, KeyError) as wrong:
-        raise InputError(f"--previous {folder}: no release there ({type(wrong).__name__}: {wrong})") from None
-    files = sorted((folder / config).glob("*.parquet"))
-    if not files:
-        raise InputError(f"--previous {folder}: holds no config {config}")
-    frames = []
-    for file in files:
-        try:
-            frame = pl.read_parquet(file, columns=["key", "id"])
-        except (OSError, pl.exceptions.PolarsError) as wrong:
-            raise InputError(f"--previous {file}: {wrong}") from None
-        frames.append(frame.with_columns(split=pl.lit(file.name.split("-")[0])))
-    return Previous(version, content, pl.concat(frames))
+    changes: Difference | None
+    """What became of the rows of the release it continues."""
 
 
 def release(
@@ -83,9 +43,7 @@ def release(
     """Write the folder `settings.out` anew and return what it holds."""
     config = workshop.stamp.config
     target = settings.out.resolve()
-    draft = target.with_name(f".{target.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    draft = fresh_draft(target)
     written = _write_rows(draft / config, family, workshop, previous)
     _write_rejected(draft / "rejected", workshop)
     columns = {name: field.description or "" for name, field in family.model_fields.items()}
@@ -95,12 +53,16 @@ def release(
     facts = measure(build, {split: [str(path) for path in paths] for split, paths in written.files.items()})
     content = _content(facts, draft)
     changes = difference(previous.rows, written.rows) if previous else Difference(facts.rows, 0, 0, 0)
+    if previous is not None and previous.folder == target and previous.content == content:
+        discard(draft)  # nothing changed: the release stays as it is
+        return Release(settings.out, config, previous.version, facts.splits, changes)
     repackaged = previous is not None and previous.content != content
     version = next_version(previous.version, changes, repackaged=repackaged) if previous else FIRST
-    _describe(draft, facts, version, changes)
+    since = f"since {previous.version}" if previous else ""
+    _describe(draft, facts, version, changes, since)
     _write_manifest(draft, facts, version, content)
-    _put_in_place(draft, target)
-    return Release(settings.out, config, version, facts.splits)
+    put_in_place(draft, target)
+    return Release(settings.out, config, version, facts.splits, changes if previous else None)
 
 
 class _Written(NamedTuple):
@@ -185,7 +147,7 @@ def _content(facts: DatasetFacts, draft: Path) -> str:
     return hashlib.sha256(canonical([facts.model_dump(mode="json"), files]).encode()).hexdigest()
 
 
-def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Difference) -> None:
+def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Difference, since: str) -> None:
     from cards.croissant import croissant
     from cards.dataset_card import dataset_card
 
@@ -196,8 +158,15 @@ def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Differenc
     _write_json(reports / "coverage.json", coverage)
     _write_json(reports / "filters.json", {"judged": facts.judged, "kept": facts.rows, "rejected": build.rejected})
     _write_json(reports / "changes.json", changes._asdict())
-    (draft / "README.md").write_text(dataset_card(facts, version), encoding="utf-8")
+    (draft / "README.md").write_text(
+        dataset_card(facts, version, history=told(changes, since) if since else ""), encoding="utf-8"
+    )
     _write_json(draft / "croissant.json", croissant(facts, version, dict(_hashes(draft / build.config))))
+
+
+def told(changes: Difference, since: str) -> str:
+    """What became of the rows, in words."""
+    return f"{since}: " + ", ".join(f"{count:,} {what}" for what, count in changes._asdict().items())
 
 
 def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str) -> None:
@@ -228,19 +197,3 @@ def _hashes(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _put_in_place(draft: Path, target: Path) -> None:
-    """Swap the finished draft for what was there; a crash between the two renames leaves the old release beside it."""
-    import os
-
-    for path in draft.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    draft.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -71,6 +72,10 @@ class Stamp(NamedTuple):
     """SHA-256 of everything that decides the rows besides the answers: settings, prompts, inputs, code version."""
 
 
+JUDGED_BEFORE_A_WARNING = 200
+HARDLY_ANY = 0.05
+
+
 class Workshop:
     """One run: seeds in, rows and rejects out."""
 
@@ -80,9 +85,26 @@ class Workshop:
         self.rows = rows
         self.rejected = rejected
         self.accepted = 0
+        self.kept = self.turned_down = 0
+        """Verdicts so far, as they fall: rows or items worth going on with, and those that are not."""
+        self._turned_down_for: Counter[str] = Counter()
+        self._warned = False
+        self._keys: set[str] = set()
         self.measured: dict[str, list[Heard]] = {"answers": []}
         """What each kind of call cost, for a pilot to reckon with."""
         self.reasons: dict[str, int] = {}
+
+    def verdict(self, reason: str | None) -> None:
+        """Hear a verdict as it falls; say so once when almost nothing is kept, before much is spent on it."""
+        self.kept += reason is None
+        self.turned_down += reason is not None
+        self._turned_down_for.update([reason] if reason else [])
+        judged = self.kept + self.turned_down
+        if not self._warned and judged >= JUDGED_BEFORE_A_WARNING and self.kept < HARDLY_ANY * judged:
+            self._warned = True
+            (worst, count), *_ = self._turned_down_for.most_common(1)
+            told = f"only {self.kept} of {judged} judged were kept; {count} were turned down for: {worst}"
+            print(f"warning: {told}. Ctrl-C stops without losing anything.", file=sys.stderr, flush=True)
 
     def reject(self, key: str, verdict: Reject, row: str) -> None:
         """Keep what was rejected, with its reason."""
@@ -102,7 +124,7 @@ class Workshop:
 
         Whatever ends the run, calls in flight are let land in the ledger first.
         """
-        numbered = _Numbered(steps.seeds)
+        numbered = _Numbered(steps)
         self.switchboard.on_stop(steps.seeds.stop)
         with _stopped_by_signals(self.switchboard):
             ended = await asyncio.gather(
@@ -118,24 +140,35 @@ class Workshop:
     async def _worker(self, numbered: "_Numbered[S]", steps: "Steps[S]") -> None:
         try:
             while (handed := await numbered.take()) is not None:
-                number, seed = handed
+                number, seed, repeated = handed
                 self.switchboard.check()
                 ask = Asking(self.switchboard)
                 try:
+                    if repeated:
+                        raise Reject("key repeated", "an earlier seed has the same key")
                     rows = await steps.build(seed, ask)
                 except Reject as verdict:
                     self.reject(steps.key(seed), verdict, _shown(seed))
+                    self.verdict(verdict.reason)
                     rows = []
                 finally:
                     self.measured["answers"] += ask.heard
                 for position, row in enumerate(rows):
+                    self._only_once(row.key)
                     line = self._stamped(row, ask).model_dump_json()
                     self.rows.add(f"{steps.order(seed, number)}.{position:04d}", line)
                 self.accepted += len(rows)
+                if rows:
+                    self.verdict(None)
                 steps.seeds.told(seed, bool(rows))
         except BaseException:
             self.switchboard.stop()
             raise
+
+    def _only_once(self, key: str) -> None:
+        if key in self._keys:
+            raise ValueError(f"two rows have the key {key!r}: a builder gives every row a key of its own")
+        self._keys.add(key)
 
     def _stamped(self, row: Row, ask: Asking) -> Row:
         """The row with everything in its provenance that the engine knows and the builder does not."""
@@ -198,22 +231,34 @@ class InOrder(Seeds[S]):
         self._heard.set()
 
 
+class _Handed(NamedTuple, Generic[S]):
+    number: int
+    seed: S
+    repeated: bool
+    """Whether an earlier seed had the same key."""
+
+
 class _Numbered(Generic[S]):
     """Hands seeds to many workers, one at a time, each with its number."""
 
-    def __init__(self, seeds: Seeds[S]) -> None:
-        self._seeds = seeds.__aiter__()
+    def __init__(self, steps: "Steps[S]") -> None:
+        self._seeds = steps.seeds.__aiter__()
+        self._key = steps.key
         self._lock = asyncio.Lock()
+        self._keys: set[str] = set()
         self._count = 0
 
-    async def take(self) -> tuple[int, S] | None:
+    async def take(self) -> _Handed[S] | None:
         async with self._lock:
             try:
                 seed = await anext(self._seeds)
             except StopAsyncIteration:
                 return None
             self._count += 1
-            return self._count, seed
+            key = self._key(seed)
+            repeated = key in self._keys
+            self._keys.add(key)
+            return _Handed(self._count, seed, repeated)
 
     async def close(self) -> None:
         """End the seeds, which lets what they have in flight land."""

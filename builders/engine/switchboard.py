@@ -71,6 +71,8 @@ class Switchboard:
         """Answers of the ledger that were there before this build; only these count as free."""
         self.temperature = temperature
         self.tally = Tally()
+        self.trouble = ""
+        """Why nothing is being answered; empty as soon as something is."""
         self.stopping = asyncio.Event()
         """Set to let nothing more leave; what is in flight still lands in the ledger."""
         self._jitter = random.Random(0)
@@ -137,6 +139,7 @@ class Switchboard:
                 outcome = await self._attempt(teacher, call)
             if not isinstance(outcome, Failure):
                 return outcome
+            self.trouble = outcome.message
             attempts += 1
             failures += outcome.kind != "throttled"
             self.tally.retries += 1
@@ -171,6 +174,7 @@ class Switchboard:
             self.tally.doubtful += outcome.doubt
             return worst if outcome.doubt else Cost(0, 0.0)
         await self.ledger.settle(claim, call.key, outcome)
+        self.trouble = ""
         self.tally.calls += 1
         self.tally.tokens_in += outcome.tokens_in
         self.tally.tokens_out += outcome.tokens_out

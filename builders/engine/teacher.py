@@ -137,6 +137,8 @@ class Teacher:
         if status == 429 and code != "insufficient_quota":
             retry_after = seconds(wrong.response.headers.get("retry-after", ""))
             return Failure("throttled", message, retry_after=retry_after)
+        if status == 404 and "/v1" not in url:
+            return Failure("misconfigured", f"{message}; most servers want an address that ends in /v1")
         if status in (404, 429):
             return Failure("misconfigured", message)
         if status >= 500 or status in (408, 409, 425):

@@ -9,12 +9,12 @@ JSON Lines or one JSON array. A row that cannot be read is bad input: seeds are 
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from builders.sources.json_rows import json_rows
 from schemas.base import Record
 from schemas.settings import InputError
 from schemas.taxonomy import NO_ROLE, Taxonomy
@@ -44,33 +44,11 @@ class SeedFile(Record):
 
 def read_seeds(path: Path, taxonomy: Taxonomy) -> SeedFile:
     """The seeds of a file in any of the formats above; raises InputError naming file, row and field."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as wrong:
-        raise InputError(f"{path}: {wrong.strerror or wrong}") from None
-    except UnicodeDecodeError as wrong:
-        raise InputError(f"{path}: not UTF-8 text (byte {wrong.start})") from None
-    seeds = tuple(_seed(row, f"{path}: {where}", taxonomy) for where, row in _rows(text, path))
+    rows = json_rows(path)
+    seeds = tuple(_seed(row, where, taxonomy) for where, row in rows)
     if not seeds:
         raise InputError(f"{path}: no seeds in it")
-    return SeedFile(name=path.name, sha256=hashlib.sha256(data).hexdigest(), seeds=seeds)
-
-
-def _rows(text: str, path: Path) -> list[tuple[str, Any]]:
-    if text.lstrip().startswith("["):
-        try:
-            return [(f"item {number}", row) for number, row in enumerate(json.loads(text), 1)]
-        except json.JSONDecodeError as wrong:
-            raise InputError(f"{path}: line {wrong.lineno}: {wrong.msg}") from None
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                rows.append((f"line {number}", json.loads(line)))
-            except json.JSONDecodeError as wrong:
-                raise InputError(f"{path}: line {number}: not JSON: {wrong.msg}") from None
-    return rows
+    return SeedFile(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), seeds=seeds)
 
 
 def _seed(row: Any, where: str, taxonomy: Taxonomy) -> HumanSeed:
