@@ -8,6 +8,7 @@ seeds and 2 examples from the cell's own pool. Step 2: instruction + input, answ
 --rows accepted rows (arXiv 2305.15075, appendix A.1; the quotas and filters are ours).
 """
 
+import hashlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,6 +185,13 @@ class Distillation:
             coverage=quota.reached,
         )
 
+    def inputs(self) -> tuple[str, ...]:
+        """What went in besides the teacher: seeds, and a vocabulary of the user's own."""
+        named = {file.name: file.sha256 for file in self.files}
+        if own := self.settings.taxonomy:
+            named[own.name] = hashlib.sha256(own.read_bytes()).hexdigest()
+        return tuple(f"{name} (sha256 {digest})" for name, digest in named.items())
+
     def plan(self) -> "Plan":
         """What the run will ask at least: the calls that are needed even if every item is accepted."""
         from builders.engine.grid import size_of
@@ -239,7 +247,7 @@ def main(settings: DistillInstructions) -> int:
         prompts=(prompt("distill_triplets").use, prompt("distill_answer").use),
         steps=distillation.steps,
         plan=distillation.plan,
-        inputs=tuple(f"{file.name} (sha256 {file.sha256})" for file in distillation.files),
+        inputs=distillation.inputs(),
     )
     return produce(settings, job)
 

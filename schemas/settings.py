@@ -78,9 +78,9 @@ class BuildSettings(Settings):
     out: Path = Path("build/dataset")
     """Folder to write the data set to; it is a Hub repository as it stands."""
     max_usd: float | None = Field(default=None, gt=0)
-    """Stop before this much money is spent, over all runs into the same folder; calls in doubt are counted."""
+    """Stop before this much money is spent, over all runs into this folder that share the ledger; doubtful calls count."""
     max_total_tokens: int | None = Field(default=None, gt=0)
-    """Stop before this many tokens are used, over all runs into the same folder."""
+    """Stop before this many tokens are used, over all runs into this folder that share the ledger."""
     at_once: int = Field(default=64, gt=0)
     """Calls in flight at most; the teacher may be throttled below this. Never changes the rows."""
     seed: int = 0
@@ -90,7 +90,7 @@ class BuildSettings(Settings):
     license: str = ""
     """SPDX id of the licence to release the rows under, e.g. cc-by-4.0; rows without one are not pushed."""
     previous: Path | None = None
-    """Release to continue from: old rows keep their split, and the version says what changed."""
+    """Release to continue: rows still made keep their split, the version says what changed; default: the one in --out."""
     dry_run: bool = False
     """Print rows, calls, tokens and money before a cent is spent, and stop."""
     pilot: int | None = Field(default=None, gt=1)

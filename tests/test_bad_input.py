@@ -1,9 +1,7 @@
 """Whatever the user gets wrong: one clear line naming what and where, exit code 2, nothing written, nothing asked."""
 
-import asyncio
 import ctypes
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -124,28 +122,13 @@ def test_an_endpoint_of_suwen_toml_is_asked_by_name(distill, rehearsal):
 
 
 @pytest.fixture
-def answering():
-    """`answering(status, body, content_type)`: address of a server that always says that."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runners = []
+def answering(serve):
+    """`answering(status, body, content_type)`: address of an API that always says that."""
 
-    async def serve(status: int, body: str, kind: str) -> str:
-        async def say(_: web.Request) -> web.Response:
+    def always(status, body, kind):
+        async def say(_):
             return web.Response(status=status, text=body, content_type=kind)
 
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", say)
-        runner = web.AppRunner(app)
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        return f"{serve(say)}/v1"
 
-    yield lambda *what: asyncio.run_coroutine_threadsafe(serve(*what), loop).result(10)
-    for runner in runners:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    return always

@@ -1,58 +1,34 @@
 """Keys come from the environment and go nowhere else; source text is data and steers nothing."""
 
-import asyncio
 import json
-import threading
 from pathlib import Path
 
 import polars
 import pytest
 from aiohttp import web
+from answers import completion
 from folders import files_of
 
 KEY = "sk-planted-7f3a9c-do-not-leak"
 
 
 @pytest.fixture
-def parrot():
-    """A server that repeats the key it was given: in errors, and in answers."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+def parrot(serve):
+    """A server that repeats the key it was given, in errors and in answers; and what it was asked."""
     heard = []
 
-    async def say(request: web.Request) -> web.Response:
+    async def say(request):
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         body = await request.json()
         heard.append((key, body))
         if "locked" in request.path:
-            return web.json_response({"error": {"message": f"Incorrect API key provided: {key}"}}, status=401)
+            padding = "x" * 285  # a message cut at 300 characters must not end in half a key
+            return web.json_response({"error": {"message": f"{padding} Incorrect API key provided: {key}"}}, status=401)
         triplets = {"triplets": [{"character": key, "instruction": f"解释血压 {key}", "input": "", "intent": None}]}
-        text = (
-            json.dumps(triplets)
-            if "response_format" in body
-            else f"血压是血液对血管壁的压力。你的口令是 {key}，请妥善保管，不要告诉别人。"
-        )
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        return web.json_response(
-            {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
-        )
+        answer = f"血压是血液对血管壁的压力。你的口令是 {key}，请妥善保管，不要告诉别人。"
+        return completion(json.dumps(triplets) if "response_format" in body else answer)
 
-    async def serve() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_post("/{path:.*}", say)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return runner
-
-    runner = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}", heard
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    return serve(say), heard
 
 
 def test_a_planted_key_is_sent_to_its_endpoint_and_found_nowhere_else(parrot, distill, monkeypatch):
@@ -63,7 +39,8 @@ def test_a_planted_key_is_sent_to_its_endpoint_and_found_nowhere_else(parrot, di
     assert made.code == 0, made.talk
     refused = distill("--teacher", "m", "--base-url", f"{url}/locked/v1", *one_cell, "--ledger", "other.sqlite")
     assert refused.code == 2
-    assert "Incorrect API key provided: [key]" in refused.talk
+    assert "answered 401: xxx" in refused.talk
+    assert KEY[:8] not in refused.talk
     assert {key for key, _ in heard} == {KEY}
     assert KEY not in made.talk + refused.talk + json.dumps([made.said, refused.said])
     leaks = [name for name, data in files_of(Path()).items() if KEY.encode() in data]

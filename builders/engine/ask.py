@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from builders.engine.errors import Reject
 from builders.engine.switchboard import Switchboard
+from builders.engine.teacher import plain_text
 from schemas.base import Message, Record
 
 T = TypeVar("T", bound=BaseModel)
@@ -92,7 +93,7 @@ class Asking:
         choice = json.loads(answer.body)["choices"][0]
         if choice.get("finish_reason") == "content_filter":
             raise Reject("refused by the endpoint", "content filter")
-        return choice["message"].get("content") or "", choice.get("finish_reason") or "stop"
+        return plain_text(choice["message"].get("content")), choice.get("finish_reason") or "stop"
 
 
 def parsed(text: str, shape: type[T], *, cut: bool = False) -> T:
@@ -108,11 +109,22 @@ def parsed(text: str, shape: type[T], *, cut: bool = False) -> T:
         raise ValueError("the answer was cut off at its length limit")
     try:
         value, _ = json.JSONDecoder().raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("the answer is nested without end") from None
     except json.JSONDecodeError:
         if not partial:
             raise
         value = pydantic_core.from_json(text[start:].encode("utf-8", "replace"), allow_partial=True)
-    return shape.model_validate(value)
+    return shape.model_validate(_clean(value))
+
+
+def _clean(value: Any) -> Any:
+    """A parsed answer whose texts UTF-8 can hold: escaped half emoji are replaced."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return {plain_text(name): _clean(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def one_line(wrong: ValueError) -> str:

@@ -48,7 +48,11 @@ class Endpoint(Record):
     @classmethod
     def _urls_hold_no_secret(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
+            try:
+                parts = urlsplit(url)
+                _ = parts.port  # raises when it is none
+            except ValueError:
+                raise ValueError(f"expected http://HOST/v1 or https://HOST/v1, got {url!r}") from None
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"expected http://HOST/v1 or https://HOST/v1, got {url!r}")
             if parts.username or parts.password or parts.query:
@@ -71,6 +75,8 @@ class Endpoint(Record):
         secret = os.environ.get(self.key_env, "").strip()
         if not secret:
             raise InputError(f"endpoint {self.name}: no key; set the environment variable {self.key_env}")
+        if not (secret.isascii() and secret.isprintable()):
+            raise InputError(f"endpoint {self.name}: the key in {self.key_env} holds characters that no key has")
         return secret
 
 
@@ -126,22 +132,28 @@ def _at(base_url: str, like: Endpoint | None) -> Endpoint:
     if like is not None:
         return _checked(like.name, {**like.model_dump(exclude={"name"}), "base_urls": [base_url]}, "--base-url")
     key_env = KEY_OF_BASE_URL if os.environ.get(KEY_OF_BASE_URL) else None
-    host = urlsplit(base_url).hostname or "unnamed"
+    try:
+        host = urlsplit(base_url).hostname or "unnamed"
+    except ValueError:
+        host = "unnamed"
     return _checked(host, {"base_urls": [base_url], "key_env": key_env}, "--base-url")
 
 
 def _configured(recipe: str | None) -> dict[str, Endpoint]:
     files = [Path("suwen.toml")] if Path("suwen.toml").exists() else []
     files += [recipe_path(recipe)] if recipe else []
-    tables = {
-        name: (table, str(file)) for file in files for name, table in read_toml(file).get("endpoints", {}).items()
-    }
+    tables: dict[str, tuple[dict[str, Any], str]] = {}
+    for file in files:
+        endpoints = read_toml(file).get("endpoints", {})
+        if not isinstance(endpoints, dict) or not all(isinstance(table, dict) for table in endpoints.values()):
+            raise InputError(f"{file}: endpoints: expected tables, [endpoints.NAME]")
+        tables |= {name: (table, str(file)) for name, table in endpoints.items()}
     return {name: _checked(name, table, f"{file}: [endpoints.{name}]") for name, (table, file) in tables.items()}
 
 
 def _checked(name: str, table: dict[str, Any], where: str) -> Endpoint:
     try:
-        return Endpoint(name=name, **table)
+        return Endpoint.model_validate({"name": name, **table})
     except ValidationError as wrong:
         error = wrong.errors()[0]
         field = ".".join(str(part) for part in error["loc"])

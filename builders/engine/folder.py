@@ -1,9 +1,11 @@
 """The folder of a release: what may be written to, what it held before, and how a new release takes its place."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,6 +63,20 @@ def read_previous(folder: Path, config: str) -> Previous:
             raise InputError(f"--previous {file}: {wrong}") from None
         frames.append(frame.with_columns(split=pl.lit(file.name.split("-")[0])))
     return Previous(folder.resolve(), manifest["version"], manifest["content"], pl.concat(frames))
+
+
+@contextlib.contextmanager
+def only_builder_of(out: Path) -> Iterator[None]:
+    """Hold the folder against other builds; raises InputError when one is at it."""
+    target = out.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f".{target.name}.lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"--out {out}: another build is writing to it") from None
+        yield
+        Path(lock.name).unlink(missing_ok=True)
 
 
 def fresh_draft(target: Path) -> Path:

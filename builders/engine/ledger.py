@@ -95,19 +95,20 @@ class Ledger:
 
     def __init__(self, path: Path, account: str) -> None:
         self.path = path
+        self._file = path.resolve()  # one ledger has one lock folder, whatever links lead to it
         self.account = account
         """Whose spending this run adds to: the folder it builds."""
         self.owner = uuid.uuid4().hex
         self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]] | None]
         self._queue = queue.SimpleQueue()
-        self._owners = Owners(path, self.owner)
+        self._owners = Owners(self._file, self.owner)
 
     def __enter__(self) -> "Ledger":
         if self.path.is_dir():
             raise LedgerError(f"ledger {self.path}: is a folder")
         with _explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            private(self.path)
+            private(self._file)
             self._owners.enter()
             with self._owners.one_at_a_time():
                 self._open()
@@ -116,7 +117,7 @@ class Ledger:
         return self
 
     def _open(self) -> None:
-        self._reader = self._connect()
+        self._reader, self._writing = self._connect(), self._connect()
         if self._reader.execute("PRAGMA user_version").fetchone()[0] not in (0, 1):
             raise LedgerError(f"ledger {self.path}: written by a newer version of this package")
         self._reader.executescript(SCHEMA)
@@ -238,7 +239,7 @@ class Ledger:
 
     def _write(self) -> None:
         """The writer thread: everything that has queued becomes one transaction."""
-        db = self._connect()
+        db = self._writing
         while (first := self._queue.get()) is not None:
             time.sleep(GATHER_SECONDS)
             batch = [first]
@@ -256,13 +257,13 @@ class Ledger:
 
     def _commit(self, db: sqlite3.Connection, batch: list[tuple[Callable[[sqlite3.Connection], Any], Any]]) -> None:
         results: list[Any] = []
-        error: LedgerError | None = None
+        error: Exception | None = None
         try:
             with _explained(self.path):
                 db.execute("BEGIN IMMEDIATE")
                 results = [statement(db) for statement, _ in batch]
                 db.execute("COMMIT")
-        except LedgerError as wrong:
+        except Exception as wrong:  # whatever it is, somebody waits to hear of it
             error = wrong
             if db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
@@ -272,7 +273,7 @@ class Ledger:
                 waiting.get_loop().call_soon_threadsafe(_wake, waiting, results[position] if not error else None, error)
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=60, check_same_thread=False)
+        db = sqlite3.connect(self._file, isolation_level=None, timeout=60, check_same_thread=False)
         if self._owners.many:
             db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -291,7 +292,7 @@ def _doubt(db: sqlite3.Connection, owner: str) -> None:
     db.execute("UPDATE attempts SET state = 'doubt' WHERE owner = ? AND state = 'sent'", (owner,))
 
 
-def _wake(waiting: "asyncio.Future[Any]", result: Any, error: LedgerError | None) -> None:
+def _wake(waiting: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
     if waiting.done():
         return
     if error is None:

@@ -56,7 +56,7 @@ def produce(settings: BuildSettings, job: Job) -> int:
     if settings.dry_run and job.plan:
         return _dry_run(settings, job)
     speakers = speakers_of(settings, job.speakers)
-    continued = settings.previous or (settings.out if check_folder(settings.out, job.config) else None)
+    continued = settings.previous or (settings.out if _holds_release(settings, job) else None)
     try:
         return asyncio.run(_produce(settings, job, speakers, continued))
     except (Misconfigured, LedgerError) as wrong:
@@ -69,6 +69,16 @@ def produce(settings: BuildSettings, job: Job) -> int:
     except KeyboardInterrupt:
         print(f"ended at once; calls in flight may have been paid for. {_resume(settings)}", file=sys.stderr)
         return STOPPED
+
+
+def _holds_release(settings: BuildSettings, job: Job) -> bool:
+    """Whether --out holds a release to continue; raises InputError when it cannot be written to."""
+    try:
+        if settings.ledger.resolve().is_relative_to(settings.out.resolve()):
+            raise InputError(f"--ledger {settings.ledger}: lies inside --out {settings.out}, which is for the data set")
+        return check_folder(settings.out, job.config)
+    except (OSError, RuntimeError) as wrong:  # too long a name, links in a circle
+        raise InputError(f"--out {settings.out}: {wrong}") from None
 
 
 def _dry_run(settings: BuildSettings, job: Job) -> int:
@@ -121,7 +131,7 @@ def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[
         )
         _last_line(workshop, steps, None)
         return 0
-    short = steps.shortfall()
+    short = steps.shortfall() or (None if workshop.accepted else "no row was accepted")
     if short is not None and not (settings.short and workshop.accepted):
         print(f"short: {short}. Nothing was released; --short releases what was reached.", file=sys.stderr)
         _last_line(workshop, steps, None)

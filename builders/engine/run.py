@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+import pydantic_core
+
 from builders.engine.ask import Ask, Asking, Heard
 from builders.engine.errors import Interrupted, Reject
 from builders.engine.spool import Spool
@@ -267,7 +269,9 @@ class _Numbered(Generic[S]):
 
 
 def _shown(seed: Any) -> str:
-    return str(seed.model_dump_json()) if isinstance(seed, Record) else str(seed)
+    """JSON of a seed, for those who read what was rejected."""
+    fields = seed._asdict() if isinstance(seed, tuple) and hasattr(seed, "_asdict") else seed
+    return pydantic_core.to_json(fields, fallback=str).decode()
 
 
 @contextlib.contextmanager

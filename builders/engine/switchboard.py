@@ -20,7 +20,8 @@ from schemas.base import Message, canonical
 
 TRIES_AT_A_WRONG_ADDRESS = 3
 TRIES = 8  # waiting 0.5 + 1 + 2 + ... + 30 s between them: about a minute
-TRIES_WHILE_OTHERS_ARE_ANSWERED = 20
+OTHERS_ANSWERED = 3
+"""A call fails by its own fault when others were answered between so many of its attempts."""
 SILENCE_SECONDS = 90.0
 """An endpoint that answered anybody this recently is alive: a failing call is tried on."""
 LONGEST_WAIT = 30.0
@@ -133,8 +134,10 @@ class Switchboard:
 
     async def _buy(self, teacher: Teacher, call: Call) -> Answer | None:
         """Try until there is an answer; None when somebody else has or is buying it."""
-        attempts = failures = 0
+        attempts = failures = interleaved = 0
         while True:
+            self.check()
+            heard = teacher.answers
             async with teacher.throttle.slot():
                 outcome = await self._attempt(teacher, call)
             if not isinstance(outcome, Failure):
@@ -142,10 +145,12 @@ class Switchboard:
             self.trouble = outcome.message
             attempts += 1
             failures += outcome.kind != "throttled"
+            interleaved += teacher.answers > heard
             self.tally.retries += 1
-            if self._hopeless(teacher, outcome, attempts, failures):
+            self._raise_if_lost(teacher, outcome, attempts)
+            if failures >= TRIES and interleaved >= OTHERS_ANSWERED:
                 return await self._remember_refusal(call, outcome)
-            pause = min(LONGEST_WAIT, 0.5 * 2 ** (attempts - 1)) * self._jitter.uniform(0.5, 1.5)
+            pause = min(LONGEST_WAIT, 0.5 * 2 ** min(attempts - 1, 10)) * self._jitter.uniform(0.5, 1.5)
             await self._sleep(pause)
 
     async def _attempt(self, teacher: Teacher, call: Call) -> Answer | Failure | None:
@@ -190,8 +195,8 @@ class Switchboard:
         await self.ledger.settle(claim, call.key, answer)
         return answer
 
-    def _hopeless(self, teacher: Teacher, failure: Failure, attempts: int, failures: int) -> bool:
-        """Whether this call fails while others are answered; raises when the endpoint itself is lost."""
+    def _raise_if_lost(self, teacher: Teacher, failure: Failure, attempts: int) -> None:
+        """Raise when the endpoint itself, not just this call, is beyond hope."""
         silence = asyncio.get_running_loop().time() - teacher.last_answer
         never_answered = silence == float("inf")
         if failure.kind == "misconfigured":
@@ -200,7 +205,6 @@ class Switchboard:
             raise Misconfigured(failure.message)
         if silence >= SILENCE_SECONDS and attempts >= TRIES:
             raise Unavailable(f"{failure.message} ({attempts} attempts)")
-        return failures >= TRIES_WHILE_OTHERS_ARE_ANSWERED
 
     def check(self) -> None:
         """Raise Interrupted when the run was told to stop."""

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from builders.engine.endpoints import KEY_OF_BASE_URL, ServedModel
 from builders.engine.ledger import Answer
@@ -24,6 +25,11 @@ REHEARSAL_HEADER = "x-suwen-rehearsal"
 """Response header by which the rehearsal teacher marks everything it says."""
 FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed", "context_length_exceeded"}
 """Error codes that are about the text of one request, whatever the endpoint has answered before."""
+ABOUT_ONE_REQUEST = {400, 413, 422, 451}
+"""Statuses that can be about one request, when others are answered. 402 and the rest are about all of them."""
+REFUSALS_IN_A_ROW = 25
+MOST_SHOWN = 300
+MOST_TOKENS = 2**31
 
 
 class Failure(NamedTuple):
@@ -49,6 +55,9 @@ class Teacher:
         self.throttle = throttle
         self.last_answer = float("-inf")
         """Loop time of the latest answer; -inf while the endpoint has not answered in this run."""
+        self.answers = 0
+        self._refusals = 0
+        """Refusals since the latest answer."""
         endpoint = served.endpoint
         self._secret = endpoint.key()
         self._clients = [
@@ -57,7 +66,7 @@ class Teacher:
                 api_key=self._secret or "none",
                 max_retries=0,
                 timeout=endpoint.timeout,
-                http_client=openai.DefaultAioHttpClient(),
+                http_client=openai.DefaultAioHttpClient(trust_env=not is_loopback(url)),
             )
             for url in endpoint.base_urls
         ]
@@ -88,17 +97,19 @@ class Teacher:
         body = self._clean(response.content)
         try:
             completion = json.loads(body)
-            text = completion["choices"][0]["message"].get("content") or ""
-            usage = completion.get("usage") or {}
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            text = plain_text(completion["choices"][0]["message"].get("content"))
+            usage = completion.get("usage")
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
             is_json = "json" in response.headers.get("content-type", "")
             seen = body[:80].decode(errors="replace").replace("\n", " ")
             message = f"{response.url} answered 200 with something that is no chat completion: {seen!r}"
             return Failure("unavailable" if is_json else "wrong address", message, doubt=is_json)
         self.last_answer = asyncio.get_running_loop().time()
+        self.answers += 1
+        self._refusals = 0
         self.throttle.answered(response.headers)
-        tokens_in = int(usage.get("prompt_tokens") or worst_input(request))
-        tokens_out = int(usage.get("completion_tokens") or len(text.encode()))
+        tokens_in = _count(usage, "prompt_tokens") or worst_input(request)
+        tokens_out = _count(usage, "completion_tokens") or len(text.encode())
         price = self.served.endpoint.price(self.served.model)
         return Answer(
             body=body,
@@ -118,6 +129,8 @@ class Teacher:
         if isinstance(wrong, openai.APIStatusError):
             return self._refusal(wrong, url)
         causes = list(chain(wrong))
+        if untrusted := next((cause for cause in causes if isinstance(cause, aiohttp.ClientSSLError)), None):
+            return Failure("wrong address", f"{url}: no secure connection ({untrusted})")
         if never_connected := next(
             (cause for cause in causes if isinstance(cause, aiohttp.ClientConnectorError)), None
         ):
@@ -130,7 +143,8 @@ class Teacher:
 
     def _refusal(self, wrong: "openai.APIStatusError", url: str) -> Failure:
         status, code = wrong.status_code, wrong.code or ""
-        message = self._clean_text(f"{url} answered {status}: {_said(wrong)}")
+        said = self._clean_text(_said(wrong))
+        message = f"{url} answered {status}: {said[:MOST_SHOWN]}"
         if status == 401 or status == 403:
             hint = self.served.endpoint.key_env or KEY_OF_BASE_URL
             return Failure("misconfigured", f"{message}; check the key in {hint}")
@@ -143,8 +157,11 @@ class Teacher:
             return Failure("misconfigured", message)
         if status >= 500 or status in (408, 409, 425):
             return Failure("unavailable", message, doubt=status == 504)
-        about_one_request = code in FILTERED or self.last_answer > float("-inf")
-        return Failure("refused" if about_one_request else "misconfigured", message)
+        about_text = status in ABOUT_ONE_REQUEST and self.last_answer > float("-inf")
+        if code in FILTERED or (about_text and self._refusals < REFUSALS_IN_A_ROW):
+            self._refusals += 1
+            return Failure("refused", message)
+        return Failure("misconfigured", message)
 
     def _clean(self, body: bytes) -> bytes:
         """The body without our key, should a server ever echo it."""
@@ -152,6 +169,25 @@ class Teacher:
 
     def _clean_text(self, text: str) -> str:
         return text.replace(self._secret, "[key]") if self._secret else text
+
+
+def plain_text(content: Any) -> str:
+    """An answer's content as text that UTF-8 can hold: parts are joined, half emoji replaced; nothing is ""."""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+    return str(content or "").encode("utf-8", "replace").decode()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine, to which no proxy leads."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _count(usage: Any, name: str) -> int:
+    """A token count as the server states it; 0 when it states none that can be one."""
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and 0 <= value < MOST_TOKENS else 0
 
 
 def worst_input(request: Mapping[str, Any]) -> int:
@@ -175,5 +211,5 @@ def _plain(wrong: OSError) -> str:
 def _said(wrong: "openai.APIStatusError") -> str:
     body = wrong.body
     if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])[:300]
-    return " ".join(wrong.response.text.split())[:200]
+        return str(body["message"])
+    return " ".join(wrong.response.text.split())

@@ -24,6 +24,7 @@ class Throttle:
         self.in_flight = 0
         self._resume_at = 0.0
         self._last_cut = float("-inf")
+        self._open = False
         self._queue: deque[asyncio.Future[None]] = deque()
 
     @contextlib.asynccontextmanager
@@ -60,9 +61,11 @@ class Throttle:
 
     def open_up(self) -> None:
         """Admit everybody at once; for a run that is stopping, whose calls will not be sent."""
-        self.ceiling = self.window = float("inf")
-        self._resume_at = 0.0
+        self._open = True
         self._admit()
+
+    def _has_room(self, now: float) -> bool:
+        return self.in_flight + 1 <= max(1.0, self.window) and now >= self._resume_at
 
     async def _enter(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -78,7 +81,7 @@ class Throttle:
 
     def _admit(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._queue and self.in_flight + 1 <= max(1.0, self.window) and loop.time() >= self._resume_at:
+        while self._queue and (self._open or self._has_room(loop.time())):
             turn = self._queue.popleft()
             if not turn.done():
                 self.in_flight += 1
