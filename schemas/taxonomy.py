@@ -153,8 +153,9 @@ def _checked(tables: dict[str, Any], path: Path) -> Taxonomy:
     for where, ids in listed.items():
         if unknown := [id for id in ids if id not in taxonomy.departments]:
             raise InputError(f"{path}: {where}: no department {unknown[0]!r}")
-    for what in ("departments", "roles", "intents"):
-        _names(what, tuple(getattr(taxonomy, what).values()), path)
+    _names("departments", tuple(taxonomy.departments.values()), path)
+    _names("roles", tuple(taxonomy.roles.values()), path)
+    _names("intents", tuple(taxonomy.intents.values()), path)
     return taxonomy
 
 
