@@ -30,8 +30,13 @@ def difference(before: "polars.DataFrame", after: "polars.DataFrame") -> Differe
         .len("before")
         .join(after.group_by("key").len("after"), on="key", how="full", coalesce=True)
     )
-    stayed = before.join(after, on=["key", "id"], suffix="_after")
-    counts = counts.join(stayed.group_by("key").len("same"), on="key", how="left").fill_null(0)
+    stayed = before.group_by("key", "id").len("b").join(after.group_by("key", "id").len("a"), on=["key", "id"])
+    stayed = stayed.with_columns(same=pl.min_horizontal("a", "b"))
+    counts = (
+        counts.join(stayed.group_by("key").agg(pl.col("same").sum()), on="key", how="left")
+        .fill_null(0)
+        .with_columns(pl.col("before", "after", "same").cast(pl.Int64))
+    )
     in_both = pl.min_horizontal("before", "after")
     totals = counts.select(
         added=(pl.col("after") - in_both).sum(),

@@ -98,6 +98,9 @@ def test_every_command_is_also_a_subcommand_of_suwen(tmp_path):
         [suwen, "distill_instructions", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "--teacher" in helped.stdout
+    assert subprocess.run([suwen], cwd=tmp_path, capture_output=True, check=False).returncode == 2
+    close = subprocess.run([suwen, "distil-instructions"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "did you mean distill_instructions?" in close.stderr
     assert subprocess.run([suwen, "nonsense"], cwd=tmp_path, capture_output=True, check=False).returncode == 2
 
 

@@ -17,6 +17,8 @@ from builders.engine.rehearsal.replies import reply
 ONE_CELL = ("--departments", "儿科", "--roles", "患者", "--out", "set")
 EMOJI_CUT_IN_HALF = "\ud83d"
 DEEP = "[" * 100_000
+NESTED = '{"triplets": ' + "[" * 600 + "]" * 600 + "}"
+BAD_FILTER = {"error": {"message": f"no {EMOJI_CUT_IN_HALF}", "code": "content_filter"}}
 
 
 def spoiling(spoil):
@@ -44,8 +46,10 @@ def spoiling(spoil):
         lambda n, text: completion(text, usage={"prompt_tokens": None, "completion_tokens": -4}),
         lambda n, text: None if n % 5 == 4 else text,
         lambda n, text: f'{{"triplets": {DEEP}' if n == 1 else text,
+        lambda n, text: NESTED if n == 1 else text,
+        lambda n, text: web.json_response(BAD_FILTER, status=400) if n == 3 else text,
     ],
-    ids=["half an emoji", "escaped half emoji", "parts", "NUL", "usage a list", "usage absurd", "usage null", "no content", "deep"],
+    ids=["half an emoji", "escaped half emoji", "parts", "NUL", "usage a list", "usage absurd", "usage null", "no content", "deep", "nested", "odd refusal"],
 )  # fmt: skip
 def test_an_odd_answer_is_kept_or_rejected_and_never_crashes(serve, distill, spoil):
     handler, asked = spoiling(spoil)
@@ -71,6 +75,7 @@ def test_an_endpoint_that_stops_serving_stops_the_run_and_poisons_nothing(serve,
     stopped = distill(*ONE_CELL, *at)
     assert stopped.code == 2
     assert "Insufficient Balance" in stopped.talk.splitlines()[-1]
+    assert stopped.said["calls"] >= 8  # what was paid for is told
     with contextlib.closing(sqlite3.connect(".suwen/ledger.sqlite")) as ledger:
         assert ledger.execute("SELECT COUNT(*) FROM answers WHERE refused").fetchone() == (0,)
     paid_up.append(True)

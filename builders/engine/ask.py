@@ -108,14 +108,19 @@ def parsed(text: str, shape: type[T], *, cut: bool = False) -> T:
     if cut and not partial:
         raise ValueError("the answer was cut off at its length limit")
     try:
-        value, _ = json.JSONDecoder().raw_decode(text, start)
+        return shape.model_validate(_clean(_decoded(text, start, partial=partial)))
     except RecursionError:
         raise ValueError("the answer is nested without end") from None
+
+
+def _decoded(text: str, start: int, *, partial: bool) -> Any:
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, start)
     except json.JSONDecodeError:
         if not partial:
             raise
         value = pydantic_core.from_json(text[start:].encode("utf-8", "replace"), allow_partial=True)
-    return shape.model_validate(_clean(value))
+    return value
 
 
 def _clean(value: Any) -> Any:

@@ -24,7 +24,7 @@ def main() -> None:
     if name not in known:
         asked_for_help = name in ("_h", "__help")
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"suwen: no command {sys.argv[1]!r}" + (f"; did you mean {close[0]}?" if close else "") + "\n"
+        hint = f"suwen: no command {name!r}" + (f"; did you mean {close[0]}?" if close else "") + "\n"
         listing = "\n".join(f"  {command}" for command in known)
         usage = f"usage: suwen COMMAND [FLAGS]; suwen COMMAND --help\n{listing}"
         print(usage if asked_for_help or not name else hint + usage, file=sys.stderr)

@@ -1,9 +1,9 @@
 """What can go wrong while building, by what becomes of it.
 
 Reject          this row is not worth keeping        kept under `rejected` with its reason; the run goes on
+                (so is a request the endpoint refuses: a content filter, a 400; remembered like an answer)
 TeacherError
   Unavailable   timeout, 429, 5xx, not a completion  retried with jitter; then the run stops, resumable
-  Refused       4xx about this request, a filter     remembered like an answer, and becomes a Reject
   Misconfigured no key, 401, unknown model           the run stops at once, exit code 2
 Interrupted     Ctrl-C, budget spent                 what is in flight lands in the ledger; the run stops, resumable
 LedgerError     the ledger cannot be read or written the run stops at once, exit code 2
@@ -26,10 +26,6 @@ class TeacherError(Exception):
 
 class Unavailable(TeacherError):
     """The endpoint could not answer now; asking later may help."""
-
-
-class Refused(TeacherError):
-    """The endpoint will not answer this request; asking again gives the same."""
 
 
 class Misconfigured(TeacherError):

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,48 +36,68 @@ def check_folder(out: Path, config: str) -> bool:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or all(path.name.startswith(".git") for path in out.iterdir()):
         return False
     if not os.access(out, os.W_OK):
         raise InputError(f"--out {out}: permission denied")
     if not (out / MANIFEST).exists():
         raise InputError(f"--out {out}: holds files that no builder wrote; name a new or empty folder")
-    held = _manifest(out, "--out").get("config")
+    held = manifest_of(out, "--out")["config"]
     if held != config:
         raise InputError(f"--out {out}: holds a release of {held}, not of {config}; name another folder")
     return True
 
 
-def read_previous(folder: Path, config: str) -> Previous:
+def read_previous(folder: Path, config: str, *, flag: str) -> Previous:
     """Version and rows of an earlier release; raises InputError naming what is missing."""
     import polars as pl
 
-    manifest = _manifest(folder, "--previous")
-    files = sorted((folder / config).glob("*.parquet"))
+    manifest = manifest_of(folder, flag)
+    files = sorted(name for name in manifest["files"] if Path(name).match(f"{config}/*.parquet"))
     if not files:
-        raise InputError(f"--previous {folder}: holds no config {config}")
+        raise InputError(f"{flag} {folder}: holds no config {config}")
     frames = []
-    for file in files:
+    for name in files:
         try:
-            frame = pl.read_parquet(file, columns=["key", "id"])
+            frame = pl.read_parquet(folder / name, columns=["key", "id"])
         except (OSError, pl.exceptions.PolarsError) as wrong:
-            raise InputError(f"--previous {file}: {wrong}") from None
-        frames.append(frame.with_columns(split=pl.lit(file.name.split("-")[0])))
+            raise InputError(f"{flag} {folder / name}: {wrong}") from None
+        frames.append(frame.with_columns(split=pl.lit(Path(name).name.split("-")[0])))
     return Previous(folder.resolve(), manifest["version"], manifest["content"], pl.concat(frames))
 
 
 @contextlib.contextmanager
 def only_builder_of(out: Path) -> Iterator[None]:
-    """Hold the folder against other builds; raises InputError when one is at it."""
+    """Hold the folder against other builds, and finish what a killed one left half done.
+
+    Raises InputError when another build is at it.
+    """
     target = out.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f".{target.name}.lock").open("wb") as lock:
+    name = target.parent / f".{target.name}.lock"
+    with _locked(name) as mine:
+        if not mine:
+            raise InputError(f"--out {out}: another build is writing to it")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"--out {out}: another build is writing to it") from None
-        yield
-        Path(lock.name).unlink(missing_ok=True)
+            _roll_forward(target)
+            yield
+        finally:
+            name.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(name: Path) -> Iterator[bool]:
+    """An exclusive lock on a file that may be removed by whoever holds it; False when somebody does."""
+    while True:
+        with name.open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if name.exists() and name.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                yield True
+                return
 
 
 def fresh_draft(target: Path) -> Path:
@@ -93,43 +114,67 @@ def discard(draft: Path) -> None:
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Move every file of the draft into the target, the manifest last, and remove what the old release alone had.
+    """Make a complete draft the release in `target`; files there that no release named (a `.git`, notes) stay.
 
-    Files that no release named (a `.git`, notes) stay. A crash in between leaves a folder whose old manifest does not
-    match its files; the next run puts it right.
+    A new target is one rename. Otherwise the draft is first renamed to `.NAME.ready`: from then on the new release
+    stands, and a build that is killed between the moves is finished by the next one.
     """
-    new = sorted(path.relative_to(draft) for path in draft.rglob("*") if path.is_file() and path.name != MANIFEST)
-    old = _named_by(target)
+    for path in draft.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    if not target.exists() or not any(target.iterdir()):
+        draft.replace(target)
+        return
+    draft.replace(_ready(target))
+    _roll_forward(target)
+
+
+def _roll_forward(target: Path) -> None:
+    """Move a release that is ready into its folder, the manifest last, and remove what only the old one had."""
+    ready = _ready(target)
+    if not (ready / MANIFEST).exists():
+        discard(ready)  # everything is moved
+        return
+    target.mkdir(exist_ok=True)
+    new, old = _named_by(ready), _named_by(target) if (target / MANIFEST).exists() else set()
     for name in new:
-        with (draft / name).open("rb") as file:
-            os.fsync(file.fileno())
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (draft / name).replace(target / name)
-    for name in old - set(new):
+        if (ready / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (ready / name).replace(target / name)
+    for name in old - new:
         (target / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # still holds something
             (target / name).parent.rmdir()
-    (draft / MANIFEST).replace(target / MANIFEST)
-    discard(draft)
+    (ready / MANIFEST).replace(target / MANIFEST)
+    discard(ready)
+
+
+def _ready(target: Path) -> Path:
+    return target.with_name(f".{target.name}.ready")
 
 
 def _named_by(folder: Path) -> set[Path]:
-    """The files of the release in a folder, and shards that a crash left in its directories."""
-    if not (folder / MANIFEST).exists():
-        return set()
-    named = {Path(name) for name in _manifest(folder, "--out")["files"]}
-    parts = {name.parent for name in named if name.parent != Path()}
-    return named | {path.relative_to(folder) for part in parts for path in (folder / part).glob("*.parquet")}
+    """The files of the release in a folder, as its manifest names them; a name that leads outside is bad input."""
+    names = {Path(name) for name in manifest_of(folder, "--out")["files"]}
+    for name in names:
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"--out {folder}: {MANIFEST} names a file outside the folder: {name}")
+    return names
 
 
-def _manifest(folder: Path, flag: str) -> dict[str, Any]:
+def manifest_of(folder: Path, flag: str) -> dict[str, Any]:
+    """The manifest of a release; raises InputError, naming the flag, when there is none or it is no manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError as wrong:
         raise InputError(f"{flag} {folder}: no release there: {wrong.strerror}") from None
     except ValueError:
         raise InputError(f"{flag} {folder}: {MANIFEST} is not valid JSON") from None
-    for field in ("version", "content", "config", "files"):
-        if field not in manifest:
-            raise InputError(f"{flag} {folder}: {MANIFEST} has no {field}")
+    shapes = {"version": str, "content": str, "config": str, "files": dict}
+    for field, shape in shapes.items():
+        if not isinstance(manifest, dict) or not isinstance(manifest.get(field), shape):
+            raise InputError(f"{flag} {folder}: {MANIFEST} has no {field}, or not of the right kind")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", manifest["version"]):
+        raise InputError(f"{flag} {folder}: {MANIFEST}: version {manifest['version']!r} is not MAJOR.MINOR.PATCH")
     return dict(manifest)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 
 from builders.engine.budget import Budget
 from builders.engine.endpoints import UNSTARTED, ServedModel, served_model
-from builders.engine.folder import only_builder_of
 from builders.engine.ledger import Ledger
 from builders.engine.run import Stamp, Workshop
 from builders.engine.spool import Spool
@@ -49,7 +48,6 @@ async def open_workshop(
 ) -> AsyncIterator[Workshop]:
     """A workshop whose `ask(by=NAME)` reaches the speaker of that name. Models of one endpoint share its throttle."""
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(only_builder_of(settings.out))
         ledger = stack.enter_context(Ledger(settings.ledger, account=str(settings.out.resolve())))
         running = await stack.enter_async_context(_rehearsal_started(speakers))
         throttles = {served.endpoint.name: Throttle(settings.at_once) for served in running.values()}

@@ -9,19 +9,18 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import schemas
 from builders.engine import plan as planning
 from builders.engine.endpoints import ServedModel
 from builders.engine.errors import LedgerError, Misconfigured, Unavailable
-from builders.engine.folder import Previous, check_folder, read_previous
+from builders.engine.folder import Previous, check_folder, only_builder_of, read_previous
 from builders.engine.opening import open_workshop, speakers_of
 from builders.engine.plan import Plan
 from builders.engine.progress import Progress
 from builders.engine.release import Release, release, told
-from builders.engine.run import Stamp, Workshop
+from builders.engine.run import Stamp, Workshop, stopped_by_signals
 from builders.engine.steps import Steps
 from schemas.base import PromptUse, Row, canonical
 from schemas.settings import BuildSettings, InputError
@@ -56,9 +55,9 @@ def produce(settings: BuildSettings, job: Job) -> int:
     if settings.dry_run and job.plan:
         return _dry_run(settings, job)
     speakers = speakers_of(settings, job.speakers)
-    continued = settings.previous or (settings.out if _holds_release(settings, job) else None)
+    _check_places(settings)
     try:
-        return asyncio.run(_produce(settings, job, speakers, continued))
+        return asyncio.run(_produce(settings, job, speakers))
     except (Misconfigured, LedgerError) as wrong:
         raise InputError(str(wrong)) from None
     except OSError as wrong:
@@ -71,14 +70,26 @@ def produce(settings: BuildSettings, job: Job) -> int:
         return STOPPED
 
 
-def _holds_release(settings: BuildSettings, job: Job) -> bool:
-    """Whether --out holds a release to continue; raises InputError when it cannot be written to."""
+def _release_before(settings: BuildSettings, job: Job) -> Previous | None:
+    """The release that the build continues: that of --previous, else what --out holds. Raises InputError."""
+    if settings.previous:
+        check_folder(settings.out, job.config)
+        return read_previous(settings.previous, job.config, flag="--previous")
+    held = check_folder(settings.out, job.config)
+    return read_previous(settings.out, job.config, flag="--out") if held else None
+
+
+def _check_places(settings: BuildSettings) -> None:
+    """Raise InputError when the ledger would lie in the data set, or a path is none."""
     try:
-        if settings.ledger.resolve().is_relative_to(settings.out.resolve()):
-            raise InputError(f"--ledger {settings.ledger}: lies inside --out {settings.out}, which is for the data set")
-        return check_folder(settings.out, job.config)
+        out, ledger = settings.out.resolve(), settings.ledger.resolve()
+        out.exists()
     except (OSError, RuntimeError) as wrong:  # too long a name, links in a circle
         raise InputError(f"--out {settings.out}: {wrong}") from None
+    if ledger.is_relative_to(out):
+        raise InputError(f"--ledger {settings.ledger}: lies inside --out {settings.out}; name another with --ledger")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {settings.out}: is a file")
 
 
 def _dry_run(settings: BuildSettings, job: Job) -> int:
@@ -100,24 +111,33 @@ def stamp_of(settings: BuildSettings, job: Job) -> Stamp:
     return Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts, digest)
 
 
-async def _produce(
-    settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel], continued: Path | None
-) -> int:
-    previous = read_previous(continued, job.config) if continued else None
-    async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
-        steps = job.steps(workshop)
-        goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
-        async with Progress(workshop, goal if goal < sys.maxsize else None) as progress:
-            try:
-                stopped = await workshop.run(steps, at_once=settings.at_once)
-            except Unavailable as lost:
-                stopped = str(lost)
-        print(progress.line(), file=sys.stderr)
-        if stopped is not None:
-            print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)
-            _last_line(workshop, steps, None)
-            return STOPPED
-        return _finish(settings, job, workshop, steps, previous)
+async def _produce(settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel]) -> int:
+    with only_builder_of(settings.out):
+        previous = _release_before(settings, job)
+        async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
+            with stopped_by_signals(workshop.switchboard):
+                return await _build(settings, job, workshop, previous)
+
+
+async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous: Previous | None) -> int:
+    steps = job.steps(workshop)
+    goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
+    async with Progress(workshop, goal if goal < sys.maxsize else None) as progress:
+        try:
+            stopped = await workshop.run(steps, at_once=settings.at_once)
+        except Unavailable as lost:
+            stopped = str(lost)
+        except (Misconfigured, LedgerError):
+            if workshop.switchboard.tally.calls:
+                print(f"{progress.line()}\n{_resume(settings)}", file=sys.stderr)
+                _last_line(workshop, steps, None)
+            raise
+    print(progress.line(), file=sys.stderr)
+    if stopped is not None:
+        print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)
+        _last_line(workshop, steps, None)
+        return STOPPED
+    return _finish(settings, job, workshop, steps, previous)
 
 
 def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Previous | None) -> int:

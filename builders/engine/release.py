@@ -1,7 +1,7 @@
 """Write a build as a folder that is the Hub repository: card, manifest, reports, one directory of Parquet per config.
 
-Everything is written beside the target under a temporary name and renamed when it is whole, the manifest last. Equal
-rows give equal bytes: nothing in the folder depends on the clock, the path or the number of calls at once.
+Everything is written beside the target under a temporary name, and takes its place when it is whole. Equal rows give
+equal bytes: nothing in the folder depends on the clock, the path or the number of calls at once.
 """
 
 import datetime
@@ -40,7 +40,7 @@ def release(
     settings: BuildSettings, *, family: type[Row], workshop: Workshop, coverage: dict[str, tuple[int, int]],
     calls_read: Iterable[str], inputs: tuple[str, ...], previous: Previous | None,
 ) -> Release:  # fmt: skip
-    """Write the folder `settings.out` anew and return what it holds."""
+    """Write the release to `settings.out`, continuing `previous`, and return what the folder holds."""
     config = workshop.stamp.config
     target = settings.out.resolve()
     draft = fresh_draft(target)

@@ -128,11 +128,8 @@ class Workshop:
         """
         numbered = _Numbered(steps)
         self.switchboard.on_stop(steps.seeds.stop)
-        with _stopped_by_signals(self.switchboard):
-            ended = await asyncio.gather(
-                *(self._worker(numbered, steps) for _ in range(at_once)), return_exceptions=True
-            )
-            await numbered.close()
+        ended = await asyncio.gather(*(self._worker(numbered, steps) for _ in range(at_once)), return_exceptions=True)
+        await numbered.close()
         errors = [error for error in ended if isinstance(error, BaseException)]
         for error in errors:
             if not isinstance(error, Interrupted):
@@ -275,7 +272,7 @@ def _shown(seed: Any) -> str:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(switchboard: Switchboard) -> Iterator[None]:
+def stopped_by_signals(switchboard: Switchboard) -> Iterator[None]:
     """Ctrl-C and SIGTERM stop the run gently; a second one ends it at once."""
 
     def stop() -> None:

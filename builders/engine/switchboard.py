@@ -50,7 +50,6 @@ class Tally:
     """Cost of the answers bought by this run."""
     doubtful: int = 0
     """Attempts that were cut off or timed out, and may have been paid for."""
-    retries: int = 0
 
 
 class Switchboard:
@@ -146,7 +145,6 @@ class Switchboard:
             attempts += 1
             failures += outcome.kind != "throttled"
             interleaved += teacher.answers > heard
-            self.tally.retries += 1
             self._raise_if_lost(teacher, outcome, attempts)
             if failures >= TRIES and interleaved >= OTHERS_ANSWERED:
                 return await self._remember_refusal(call, outcome)

@@ -143,7 +143,7 @@ class Teacher:
 
     def _refusal(self, wrong: "openai.APIStatusError", url: str) -> Failure:
         status, code = wrong.status_code, wrong.code or ""
-        said = self._clean_text(_said(wrong))
+        said = plain_text(self._clean_text(_said(wrong)))
         message = f"{url} answered {status}: {said[:MOST_SHOWN]}"
         if status == 401 or status == 403:
             hint = self.served.endpoint.key_env or KEY_OF_BASE_URL

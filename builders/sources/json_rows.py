@@ -17,17 +17,27 @@ def json_rows(path: Path) -> list[tuple[str, Any]]:
         raise InputError(f"{path}: not UTF-8 text (byte {wrong.start})") from None
     if text.lstrip().startswith("["):
         try:
-            return [(f"{path}: item {number}", row) for number, row in enumerate(json.loads(text), 1)]
+            items = [(f"{path}: item {number}", row) for number, row in enumerate(json.loads(text), 1)]
+            return [(where, _whole(row, where)) for where, row in items]
         except json.JSONDecodeError as wrong:
             raise InputError(f"{path}: line {wrong.lineno}: {wrong.msg}") from None
     rows = []
     for number, line in enumerate(text.split("\n"), 1):  # U+2028 and its like end no line of JSON Lines
         if line.strip():
             try:
-                rows.append((f"{path}: line {number}", json.loads(line)))
+                rows.append((f"{path}: line {number}", _whole(json.loads(line), f"{path}: line {number}")))
             except json.JSONDecodeError as wrong:
                 raise InputError(f"{path}: line {number}: not JSON: {wrong.msg}") from None
     return rows
+
+
+def _whole(row: Any, where: str) -> Any:
+    """The row, unless a text in it is no Unicode text: half an emoji, escaped."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as wrong:
+        raise InputError(f"{where}: half a character (surrogate) in a text: {wrong.object[wrong.start]!r}") from None
+    return row
 
 
 def column(path: Path, field: str) -> list[str]:

@@ -20,7 +20,7 @@ from schemas.settings import InputError
 from schemas.taxonomy import NO_ROLE, Taxonomy
 
 OWN = Path(__file__).with_name("human_seeds.jsonl")
-OWN_LICENSE = "cc0-1.0"
+"""Written for this package, CC0."""
 
 
 class HumanSeed(Record):

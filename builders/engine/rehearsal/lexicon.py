@@ -156,15 +156,6 @@ def owner_of(entries: list[Entry]) -> str:
     return best if votes[best] else DEFAULT_DEPARTMENT
 
 
-def department_of(text: str) -> str:
-    """Tell which department a text is about, so that an answer stays within it.
-
-    The id of the department most of whose terms occur in the text; the first in the lexicon's order on a tie; `default`
-    when no term occurs.
-    """
-    return owner_of(entries_in(text))
-
-
 def random_from(*parts: object) -> Random:
     """Make a local random source that is the same in every process."""
     text = "\x1f".join(str(part) for part in parts)
