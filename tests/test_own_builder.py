@@ -10,33 +10,26 @@ from pathlib import Path
 import polars
 from conftest import ROOT
 
+FOUR = [{"question": f"{what}要怎么预防？"} for what in ("感冒", "痛风", "近视", "肺结核")]
 
-def test_the_builder_in_the_readme_runs_as_it_stands():
+
+def plain_answers(questions, *flags):
+    """The builder of the README, copied from there, over these rows."""
     source = re.search(r"```python\n(# plain_answers\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert source is not None
     assert source[1].count("\n") <= 45
     Path("plain_answers.py").write_text(source[1])
-    Path("questions.jsonl").write_text(
-        "".join(
-            json.dumps({"question": f"{what}要怎么预防？"}, ensure_ascii=False) + "\n"
-            for what in ("感冒", "痛风", "近视", "肺结核")
-        )
-    )
-    command = [
-        sys.executable,
-        "plain_answers.py",
-        "--teacher",
-        "rehearsal",
-        "--source",
-        "questions.jsonl",
-        "--rows",
-        "3",
-        "--out",
-        "set",
-    ]
-    ended = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    Path("questions.jsonl").write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in questions))
+    return run("plain_answers.py", "--teacher", "rehearsal", "--source", "questions.jsonl", *flags)
+
+
+def run(*command):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_builder_in_the_readme_runs_as_it_stands():
+    ended = plain_answers(FOUR, "--rows", "3", "--out", "set")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["rows"] == 3
     rows = polars.read_parquet("set/plain_answers/*.parquet")
@@ -44,49 +37,22 @@ def test_the_builder_in_the_readme_runs_as_it_stands():
 
 
 def test_a_source_that_ends_early_is_said_so():
-    test_the_builder_in_the_readme_runs_as_it_stands()
-    command = [
-        sys.executable,
-        "plain_answers.py",
-        "--teacher",
-        "rehearsal",
-        "--source",
-        "questions.jsonl",
-        "--rows",
-        "9",
-        "--out",
-        "more",
-    ]
-    ended = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    ended = plain_answers(FOUR, "--rows", "9", "--out", "more")
     assert ended.returncode == 3
     assert "4 of 9 rows: the source has no more" in ended.stderr
     assert not Path("more").exists()
 
 
-def test_a_question_that_comes_twice_is_rejected_and_a_wrong_row_is_one_line():
-    test_the_builder_in_the_readme_runs_as_it_stands()
-
-    def run(questions, *flags):
-        Path("questions.jsonl").write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in questions))
-        command = [sys.executable, "plain_answers.py", "--teacher", "rehearsal", "--source", "questions.jsonl", *flags]
-        return subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-        )
-
-    twice = run(
-        [{"question": "感冒要怎么预防？"}, {"question": "感冒要怎么预防？"}, {"question": "什么是痛风？"}],
-        "--out",
-        "two",
-    )
-    said = json.loads(twice.stdout.splitlines()[-1])
+def test_a_question_that_comes_twice_is_rejected():
+    ended = plain_answers([FOUR[0], FOUR[0], FOUR[1]], "--out", "two")
+    said = json.loads(ended.stdout.splitlines()[-1])
     assert (said["rows"], said["rejected"]) == (2, {"key repeated": 1})
-    wrong = run([{"question": "感冒要怎么预防？"}, {"ask": "什么是痛风？"}], "--out", "three")
-    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
-        2,
-        "plain_answers: questions.jsonl: line 2: question: expected a text",
-    )
+
+
+def test_a_wrong_row_of_a_source_is_one_line():
+    ended = plain_answers([FOUR[0], {"ask": "什么是痛风？"}], "--out", "three")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == "plain_answers: questions.jsonl: line 2: question: expected a text"
 
 
 CONSULTATION = """
@@ -137,10 +103,7 @@ def test_two_models_at_two_endpoints_hold_a_conversation_in_one_run(rehearsal):
         f'[endpoints.ward]\nbase_urls = ["{doctor.url}"]\n[endpoints.home]\nbase_urls = ["{patient.url}"]\n'
     )
     Path("consult.py").write_text(CONSULTATION)
-    command = [sys.executable, "consult.py", "--doctor", "qwen-max@ward", "--patient", "qwen-plus@home", "--out", "set"]
-    ended = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    ended = run("consult.py", "--doctor", "qwen-max@ward", "--patient", "qwen-plus@home", "--out", "set")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["calls"] == 3 * 6
     assert (doctor.asked.total(), patient.asked.total()) == (3 * 4, 3 * 2)

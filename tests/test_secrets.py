@@ -1,12 +1,16 @@
 """Keys come from the environment and go nowhere else; source text is data and steers nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars
 import pytest
 from aiohttp import web
 from answers import completion
+from conftest import ROOT
 from folders import files_of
 
 KEY = "sk-planted-7f3a9c-do-not-leak"
@@ -71,13 +75,49 @@ def test_the_openai_key_does_not_go_to_another_address(parrot, distill, monkeypa
     assert {key for key, _ in heard} == {"none"}
 
 
-def test_a_key_in_the_traceback_of_a_bug_stays_hidden(process, monkeypatch):
-    """A crash prints a traceback; it must hold no secret."""
-    Path("suwen.toml").write_text('[endpoints.ward]\nbase_urls = ["http://127.0.0.1:9/v1"]\nkey_env = "WARD_KEY"\n')
-    child = process("--teacher", "m@ward", "--rows", 1, "--out", "set", env={"WARD_KEY": KEY})
-    out, talk = child.communicate(timeout=30)
-    assert child.returncode == 2
-    assert KEY not in out + talk
+BUGGY = """
+from typing import ClassVar
+from builders.engine.produce import Job, produce
+from builders.engine.steps import in_order
+from schemas.instruction import Instruction
+from schemas.settings import BuildSettings, run_command
+
+
+class Buggy(BuildSettings):
+    command: ClassVar[str] = "buggy"
+
+
+async def build(seed, ask):
+    await ask(seed)
+    raise RuntimeError("a bug of ours")
+
+
+def main(settings):
+    steps = in_order(["血压高怎么办"], build, key=str, rows=1)
+    return produce(settings, Job(config="buggy", family=Instruction, steps=lambda _: steps))
+
+
+run_command(Buggy, main)
+"""
+
+
+def test_the_traceback_of_a_bug_holds_no_key_and_what_was_paid_for_stays(parrot):
+    url, heard = parrot
+    Path("suwen.toml").write_text(f'[endpoints.ward]\nbase_urls = ["{url}/v1"]\nkey_env = "WARD_KEY"\n')
+    Path("buggy.py").write_text(BUGGY)
+    ended = subprocess.run(
+        [sys.executable, "buggy.py", "--teacher", "m@ward", "--out", "set"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WARD_KEY": KEY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "a bug of ours" in ended.stderr
+    assert [key for key, _ in heard] == [KEY]
+    assert KEY not in ended.stdout + ended.stderr
+    assert ledger_bodies()  # the answer that was bought before the crash
 
 
 def test_source_text_stands_only_inside_one_line_of_escaped_json(parrot, distill):

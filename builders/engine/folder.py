@@ -34,8 +34,6 @@ def check_folder(out: Path, config: str) -> bool:
 
     Raises InputError unless `out` is new, empty, or such a release, and can be written to.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file")
     if not out.is_dir() or all(path.name.startswith(".git") for path in out.iterdir()):
         return False
     if not os.access(out, os.W_OK):

@@ -48,8 +48,6 @@ class Tally:
     tokens_out: int = 0
     usd: float = 0.0
     """Cost of the answers bought by this run."""
-    doubtful: int = 0
-    """Attempts that were cut off or timed out, and may have been paid for."""
 
 
 class Switchboard:
@@ -174,7 +172,6 @@ class Switchboard:
     async def _record(self, claim: Claim, call: Call, outcome: Answer | Failure, worst: Cost) -> Cost:
         if isinstance(outcome, Failure):
             await self.ledger.fail(claim, "doubt" if outcome.doubt else "failed")
-            self.tally.doubtful += outcome.doubt
             return worst if outcome.doubt else Cost(0, 0.0)
         await self.ledger.settle(claim, call.key, outcome)
         self.trouble = ""
