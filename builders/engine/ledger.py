@@ -28,7 +28,8 @@ from builders.engine.errors import LedgerError
 from builders.engine.owners import Owners, private
 
 T = TypeVar("T")
-Outcome = Literal["answered", "refused", "failed", "doubt"]
+_Queued = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+"""A statement, and who waits for it; a ledger's waiters are all on one event loop."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -42,8 +43,10 @@ CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
 CREATE TABLE IF NOT EXISTS builds (digest TEXT PRIMARY KEY, watermark INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
-GATHER_SECONDS = 0.004
-"""How long the writer lets statements queue before it commits: long enough to share an fsync, short beside a call."""
+GATHER_SECONDS_EACH = 0.0004
+MOST_GATHER_SECONDS = 0.005
+"""How long the writer lets statements queue before it commits, by how many came last time: nobody waits long for few,
+and many share an fsync."""
 
 
 class Answer(NamedTuple):
@@ -99,8 +102,7 @@ class Ledger:
         self.account = account
         """Whose spending this run adds to: the folder it builds."""
         self.owner = uuid.uuid4().hex
-        self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]] | None]
-        self._queue = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._owners = Owners(self._file, self.owner)
 
     def __enter__(self) -> "Ledger":
@@ -235,13 +237,14 @@ class Ledger:
     async def _do(self, statement: Callable[[sqlite3.Connection], T]) -> T:
         waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put((statement, waiting))
-        return await asyncio.shield(waiting)
+        return await waiting
 
     def _write(self) -> None:
         """The writer thread: everything that has queued becomes one transaction."""
         db = self._writing
+        batch: list[_Queued] = []
         while (first := self._queue.get()) is not None:
-            time.sleep(GATHER_SECONDS)
+            time.sleep(min(MOST_GATHER_SECONDS, GATHER_SECONDS_EACH * len(batch)))
             batch = [first]
             last = False
             while not self._queue.empty():
@@ -255,7 +258,7 @@ class Ledger:
                 break
         db.close()
 
-    def _commit(self, db: sqlite3.Connection, batch: list[tuple[Callable[[sqlite3.Connection], Any], Any]]) -> None:
+    def _commit(self, db: sqlite3.Connection, batch: "list[_Queued]") -> None:
         results: list[Any] = []
         error: Exception | None = None
         try:
@@ -268,9 +271,8 @@ class Ledger:
             if db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
-        for position, (_, waiting) in enumerate(batch):
-            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-                waiting.get_loop().call_soon_threadsafe(_wake, waiting, results[position] if not error else None, error)
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            batch[0][1].get_loop().call_soon_threadsafe(_wake, [waiting for _, waiting in batch], results, error)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._file, isolation_level=None, timeout=60, check_same_thread=False)
@@ -292,13 +294,14 @@ def _doubt(db: sqlite3.Connection, owner: str) -> None:
     db.execute("UPDATE attempts SET state = 'doubt' WHERE owner = ? AND state = 'sent'", (owner,))
 
 
-def _wake(waiting: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
-    if waiting.done():
-        return
-    if error is None:
-        waiting.set_result(result)
-    else:
-        waiting.set_exception(error)
+def _wake(waiting: "list[asyncio.Future[Any]]", results: list[Any], error: Exception | None) -> None:
+    for position, future in enumerate(waiting):
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(results[position])
+        else:
+            future.set_exception(error)
 
 
 @contextlib.contextmanager

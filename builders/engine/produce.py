@@ -121,6 +121,7 @@ async def _produce(settings: BuildSettings, job: Job, speakers: Mapping[str, Ser
 
 async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous: Previous | None) -> int:
     steps = job.steps(workshop)
+    workshop.measured = {} if settings.pilot else None
     goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
     async with Progress(workshop, goal if goal < sys.maxsize else None) as progress:
         try:
@@ -146,7 +147,9 @@ def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[
         plan, accepted = job.plan(), workshop.accepted
         speakers = {name: teacher.served for name, teacher in workshop.switchboard.teachers.items()}
         print(
-            planning.pilot(plan, workshop.measured, speakers, rows=settings.rows, accepted=accepted, judged=judged),
+            planning.pilot(
+                plan, workshop.measured or {}, speakers, rows=settings.rows, accepted=accepted, judged=judged
+            ),
             file=sys.stderr,
         )
         _last_line(workshop, steps, None)

@@ -15,6 +15,7 @@ import pydantic_core
 
 from builders.engine.ask import Ask, Asking, Heard
 from builders.engine.errors import Interrupted, Reject
+from builders.engine.seen import Seen
 from builders.engine.spool import Spool
 from builders.engine.switchboard import Switchboard
 from schemas.base import PromptUse, Provenance, Record, Row
@@ -91,9 +92,9 @@ class Workshop:
         """Verdicts so far, as they fall: rows or items worth going on with, and those that are not."""
         self._turned_down_for: Counter[str] = Counter()
         self._warned = False
-        self._keys: set[str] = set()
-        self.measured: dict[str, list[Heard]] = {"answers": []}
-        """What each kind of call cost, for a pilot to reckon with."""
+        self._keys = Seen()
+        self.measured: dict[str, list[Heard]] | None = None
+        """What each kind of call cost; kept by a pilot alone, which has to reckon with it."""
         self.reasons: dict[str, int] = {}
 
     def verdict(self, reason: str | None) -> None:
@@ -107,6 +108,11 @@ class Workshop:
             (worst, count), *_ = self._turned_down_for.most_common(1)
             told = f"only {self.kept} of {judged} judged were kept; {count} were turned down for: {worst}"
             print(f"warning: {told}. Ctrl-C stops without losing anything.", file=sys.stderr, flush=True)
+
+    def measure(self, kind: str, heard: Sequence[Heard]) -> None:
+        """Note what calls of a kind cost, when anybody wants to know."""
+        if self.measured is not None:
+            self.measured.setdefault(kind, []).extend(heard)
 
     def reject(self, key: str, verdict: Reject, row: str) -> None:
         """Keep what was rejected, with its reason."""
@@ -151,7 +157,7 @@ class Workshop:
                     self.verdict(verdict.reason)
                     rows = []
                 finally:
-                    self.measured["answers"] += ask.heard
+                    self.measure("answers", ask.heard)
                 for position, row in enumerate(rows):
                     self._only_once(row.key)
                     line = self._stamped(row, ask).model_dump_json()
@@ -165,9 +171,8 @@ class Workshop:
             raise
 
     def _only_once(self, key: str) -> None:
-        if key in self._keys:
+        if not self._keys.add(key):
             raise ValueError(f"two rows have the key {key!r}: a builder gives every row a key of its own")
-        self._keys.add(key)
 
     def _stamped(self, row: Row, ask: Asking) -> Row:
         """The row with everything in its provenance that the engine knows and the builder does not."""
@@ -244,7 +249,7 @@ class _Numbered(Generic[S]):
         self._seeds = steps.seeds.__aiter__()
         self._key = steps.key
         self._lock = asyncio.Lock()
-        self._keys: set[str] = set()
+        self._keys = Seen()
         self._count = 0
 
     async def take(self) -> _Handed[S] | None:
@@ -255,8 +260,7 @@ class _Numbered(Generic[S]):
                 return None
             self._count += 1
             key = self._key(seed)
-            repeated = key in self._keys
-            self._keys.add(key)
+            repeated = not self._keys.add(key)
             return _Handed(self._count, seed, repeated)
 
     async def close(self) -> None:

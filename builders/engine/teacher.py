@@ -80,18 +80,24 @@ class Teacher:
         await asyncio.gather(*(client.close() for client in self._clients))
 
     async def send(self, request: Mapping[str, Any]) -> Answer | Failure:
-        """One attempt: POST /chat/completions with this body."""
+        """One attempt: POST /chat/completions with this body.
+
+        By the SDK's `post` rather than `chat.completions.create`: the request is whole already, and walking it against
+        its type hints takes a third of the SDK's time.
+        """
+        import httpx2
         import openai
 
         client = next(self._turns)
+        content = json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            response = await client.chat.completions.with_raw_response.create(**request)
+            response = await client.post("/chat/completions", cast_to=httpx2.Response, content=content)
         except openai.APIError as wrong:
             failure = self._failure(wrong, str(client.base_url))
             if failure.kind in ("throttled", "timed out"):
                 self.throttle.pushed_back(failure.retry_after)
             return failure
-        return self._answer(request, response.http_response)
+        return self._answer(request, response)
 
     def _answer(self, request: Mapping[str, Any], response: "httpx2.Response") -> Answer | Failure:
         body = self._clean(response.content)

@@ -56,7 +56,7 @@ class TripletWriter:
             "teachers": tuple(dict.fromkeys(heard.by for heard in ask.heard)),
             "rehearsal": any(heard.rehearsal for heard in ask.heard),
         }
-        self._workshop.measured.setdefault("triplets", []).extend(ask.heard)
+        self._workshop.measure("triplets", ask.heard)
         made = [{"flawed": item} if isinstance(item, Flawed) else {"triplet": item} for item in items]
         return Batch([Candidate(**origin, **one) for one in made], calls, any(heard.fresh for heard in ask.heard))
 
