@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cards.facts import DatasetFacts
+from cards.handwritten import wrapped
 from cards.words import INTENDED_USE, LIMITS, title
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
@@ -25,7 +26,7 @@ def dataset_card(facts: DatasetFacts, version: str, *, history: str = "") -> str
         _making(facts),
         _use(facts),
     ]
-    return f"---\n{metadata(facts)}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
+    return f"---\n{metadata(facts)}---\n\n" + wrapped("\n\n".join(section for section in sections if section))
 
 
 def metadata(facts: DatasetFacts) -> str:

@@ -97,6 +97,12 @@ class BuildSettings(Settings):
     """Build this many rows for real, print what the whole run would cost with an interval, and stop."""
     short: bool = False
     """Release what was reached when the seeds run dry before --rows."""
+    push: str | None = None
+    """Publish the release in this Hub repository, e.g. org/name; private unless --public. Nothing leaves without it."""
+    public: bool = False
+    """With --push: make the repository public when it is new, and allow publishing in one that is."""
+    pr: bool = False
+    """With --push: open a pull request instead of changing main; it is tagged once it is merged."""
 
     @field_validator("price")
     @classmethod
@@ -106,9 +112,26 @@ class BuildSettings(Settings):
         return value
 
     def for_the_record(self) -> dict[str, Any]:
-        """The settings that can change a row, saved with the data so that the build can be run again."""
-        kept_out = {"at_once", "out", "ledger", "dry_run", "pilot", "previous", "short", "recipe"}
-        return self.model_dump(mode="json", exclude=kept_out | {"max_usd", "max_total_tokens", "price", "base_url"})
+        """The settings that can change a row, saved with the data so that the build can be run again.
+
+        Of a file its name alone: where it lies on this machine is nobody else's business.
+        """
+        kept_out = {
+            "at_once",
+            "out",
+            "ledger",
+            "dry_run",
+            "pilot",
+            "previous",
+            "short",
+            "recipe",
+            "push",
+            "public",
+            "pr",
+        }
+        record = self.model_dump(mode="json", exclude=kept_out | {"max_usd", "max_total_tokens", "price", "base_url"})
+        files = {name: value.name for name, value in self if name in record and isinstance(value, Path)}
+        return record | files
 
 
 S = TypeVar("S", bound=Settings)

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in a folder of its own, with no key in its environment."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "SUWEN_API_KEY"):
+    for name in ("OPENAI_API_KEY", "SUWEN_API_KEY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
 

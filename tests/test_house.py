@@ -83,7 +83,7 @@ def test_every_flag_has_a_help_text(command):
         [sys.executable, "-m", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     flags = re.findall(r"^  (--[a-z-]+)[^\n]*(\n {6,}\S|  \S)", shown.stdout, re.MULTILINE)
-    assert len(flags) == len(re.findall(r"^  --", shown.stdout, re.MULTILINE)) > 10
+    assert len(flags) == len(re.findall(r"^  --", shown.stdout, re.MULTILINE)) >= 4
 
 
 def test_every_command_is_also_a_subcommand_of_suwen(tmp_path):

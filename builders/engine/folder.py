@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     import polars
 
 MANIFEST = "manifest.json"
+CARD = "README.md"
+REJECTED = "rejected"
+"""Folder of what was thrown away; it stays on this disk and is never pushed."""
 
 
 class Previous(NamedTuple):
     """The release a build continues from."""
 
-    folder: Path
     version: str
     content: str
     """SHA-256 over its data and facts, whatever its version."""
@@ -46,22 +48,36 @@ def check_folder(out: Path, config: str) -> bool:
     return True
 
 
+def holds(target: Path, content: str, version: str) -> bool:
+    """Whether a folder holds just this release already."""
+    if not (target / MANIFEST).exists():
+        return False
+    held = manifest_of(target, "--out")
+    return bool(held["content"] == content and held["version"] == version)
+
+
 def read_previous(folder: Path, config: str, *, flag: str) -> Previous:
     """Version and rows of an earlier release; raises InputError naming what is missing."""
-    import polars as pl
-
     manifest = manifest_of(folder, flag)
     files = sorted(name for name in manifest["files"] if Path(name).match(f"{config}/*.parquet"))
     if not files:
         raise InputError(f"{flag} {folder}: holds no config {config}")
+    rows = rows_of([folder / name for name in files], flag)
+    return Previous(manifest["version"], manifest["content"], rows)
+
+
+def rows_of(files: Iterable[Path], flag: str) -> "polars.DataFrame":
+    """Key, id and split of every row in Parquet files that are named after their split."""
+    import polars as pl
+
     frames = []
-    for name in files:
+    for path in files:
         try:
-            frame = pl.read_parquet(folder / name, columns=["key", "id"])
+            frame = pl.read_parquet(path, columns=["key", "id"])
         except (OSError, pl.exceptions.PolarsError) as wrong:
-            raise InputError(f"{flag} {folder / name}: {wrong}") from None
-        frames.append(frame.with_columns(split=pl.lit(Path(name).name.split("-")[0])))
-    return Previous(folder.resolve(), manifest["version"], manifest["content"], pl.concat(frames))
+            raise InputError(f"{flag} {path}: {wrong}") from None
+        frames.append(frame.with_columns(split=pl.lit(path.name.split("-")[0])))
+    return pl.concat(frames)
 
 
 @contextlib.contextmanager
@@ -154,7 +170,8 @@ def _ready(target: Path) -> Path:
 
 def _named_by(folder: Path) -> set[Path]:
     """The files of the release in a folder, as its manifest names them; a name that leads outside is bad input."""
-    names = {Path(name) for name in manifest_of(folder, "--out")["files"]}
+    manifest = manifest_of(folder, "--out")
+    names = {Path(name) for name in (*manifest["files"], *manifest.get("kept_here", ()))}
     for name in names:
         if not (folder / name).resolve().is_relative_to(folder.resolve()):
             raise InputError(f"--out {folder}: {MANIFEST} names a file outside the folder: {name}")
@@ -164,15 +181,37 @@ def _named_by(folder: Path) -> set[Path]:
 def manifest_of(folder: Path, flag: str) -> dict[str, Any]:
     """The manifest of a release; raises InputError, naming the flag, when there is none or it is no manifest."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
     except OSError as wrong:
         raise InputError(f"{flag} {folder}: no release there: {wrong.strerror}") from None
     except ValueError:
         raise InputError(f"{flag} {folder}: {MANIFEST} is not valid JSON") from None
+    return checked_manifest(text, f"{flag} {folder}")
+
+
+def checked_manifest(text: str, where: str) -> dict[str, Any]:
+    """A manifest from its text; raises InputError, saying where it stands, when it is none."""
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        raise InputError(f"{where}: {MANIFEST} is not valid JSON") from None
     shapes = {"version": str, "content": str, "config": str, "files": dict}
     for field, shape in shapes.items():
         if not isinstance(manifest, dict) or not isinstance(manifest.get(field), shape):
-            raise InputError(f"{flag} {folder}: {MANIFEST} has no {field}, or not of the right kind")
+            raise InputError(f"{where}: {MANIFEST} has no {field}, or not of the right kind")
     if not re.fullmatch(r"\d+\.\d+\.\d+", manifest["version"]):
-        raise InputError(f"{flag} {folder}: {MANIFEST}: version {manifest['version']!r} is not MAJOR.MINOR.PATCH")
+        raise InputError(f"{where}: {MANIFEST}: version {manifest['version']!r} is not MAJOR.MINOR.PATCH")
+    for name, entry in manifest["files"].items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{where}: {MANIFEST} names a file outside the folder: {name}")
+        if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
+            raise InputError(f"{where}: {MANIFEST} has no SHA-256 of {name}")
     return dict(manifest)
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of a release anew, each whole or not at all."""
+    for name, data in files.items():
+        draft = folder / f".{name}.new"
+        draft.write_bytes(data)
+        draft.replace(folder / name)

@@ -90,13 +90,20 @@ def in_words(estimate: Estimate, plan: Plan, speakers: Mapping[str, ServedModel]
     return "\n".join(lines)
 
 
-def pilot(
-    plan: Plan, measured: Mapping[str, Sequence[Heard]], speakers: Mapping[str, ServedModel], *,
-    rows: int | None, accepted: int, judged: int,
-) -> str:  # fmt: skip
-    """What the whole run would cost at today's prices, as a 95 % interval from the answers of a pilot."""
-    share = wilson(accepted, judged)
-    lines = [f"pilot: {accepted} rows accepted of {judged} judged ({share.low:.0%} to {share.high:.0%} expected)"]
+class Reckoned(NamedTuple):
+    """What a pilot says of the whole run."""
+
+    lines: tuple[str, ...]
+    """What each kind of call took."""
+    usd: Interval | None
+    """Cost of the whole run; None when a price is unknown."""
+
+
+def reckon(
+    plan: Plan, measured: Mapping[str, Sequence[Heard]], speakers: Mapping[str, ServedModel], share: Interval
+) -> Reckoned:
+    """The whole run by the answers of a pilot, at today's prices; `share` of what is judged becomes a row."""
+    lines = []
     low = mean = high = 0.0
     unpriced = False
     for step in plan.steps:
@@ -111,9 +118,17 @@ def pilot(
         low += total(costs, step.calls).low
         mean += total(costs, step.calls / share.mean).mean
         high += total(costs, step.calls / share.low).high
-    interval = f"${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}"
-    lines.append(NO_PRICE if unpriced else f"  {rows or 'all'} rows: {interval}")
-    return "\n".join(lines)
+    return Reckoned(tuple(lines), None if unpriced else Interval(low, mean, high))
+
+
+def pilot(reckoned: Reckoned, share: Interval, rows: int | None, *, accepted: int, judged: int) -> str:
+    """What a pilot found, as a person reads it."""
+    lines = [f"pilot: {accepted} rows accepted of {judged} judged ({share.low:.0%} to {share.high:.0%} expected)"]
+    lines += reckoned.lines
+    if reckoned.usd is None:
+        return "\n".join([*lines, NO_PRICE])
+    low, mean, high = reckoned.usd
+    return "\n".join([*lines, f"  {rows or 'all'} rows: ${mean:.4f} expected, 95 % interval ${low:.4f} to ${high:.4f}"])
 
 
 def total(sample: Sequence[float], calls: float) -> Interval:

@@ -9,17 +9,20 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import schemas
 from builders.engine import plan as planning
+from builders.engine.closing import last_line, say_what_was_made, say_where_it_is, summary
 from builders.engine.endpoints import ServedModel
 from builders.engine.errors import LedgerError, Misconfigured, Unavailable
 from builders.engine.folder import Previous, check_folder, only_builder_of, read_previous
+from builders.engine.hub import Head, HubRepo
 from builders.engine.opening import open_workshop, speakers_of
 from builders.engine.plan import Plan
 from builders.engine.progress import Progress
-from builders.engine.release import Release, release, told
+from builders.engine.push import push
+from builders.engine.release import release
 from builders.engine.run import Stamp, Workshop, stopped_by_signals
 from builders.engine.steps import Steps
 from schemas.base import PromptUse, Row, canonical
@@ -56,10 +59,18 @@ def produce(settings: BuildSettings, job: Job) -> int:
         return _dry_run(settings, job)
     speakers = speakers_of(settings, job.speakers)
     _check_places(settings)
+    _check_push(settings, speakers)
     try:
-        return asyncio.run(_produce(settings, job, speakers))
+        with only_builder_of(settings.out):
+            place = _place_on_the_hub(settings)
+            previous = _release_before(settings, job, place)
+            ended = asyncio.run(_produce(settings, job, speakers, previous))
+            return _publish(settings, job.config, ended, place)
     except (Misconfigured, LedgerError) as wrong:
         raise InputError(str(wrong)) from None
+    except Unavailable as lost:
+        print(f"stopped: {lost}. {_resume(settings)}", file=sys.stderr)
+        return STOPPED
     except OSError as wrong:
         where = wrong.filename or settings.out
         raise InputError(
@@ -70,12 +81,46 @@ def produce(settings: BuildSettings, job: Job) -> int:
         return STOPPED
 
 
-def _release_before(settings: BuildSettings, job: Job) -> Previous | None:
-    """The release that the build continues: that of --previous, else what --out holds. Raises InputError."""
-    if settings.previous:
-        check_folder(settings.out, job.config)
-        return read_previous(settings.previous, job.config, flag="--previous")
+def _check_push(settings: BuildSettings, speakers: Mapping[str, ServedModel]) -> None:
+    """Raise InputError before anything is asked when the rows could not be published anyway."""
+    if not settings.push:
+        if settings.public or settings.pr:
+            raise InputError(f"--{'public' if settings.public else 'pr'}: say where to, with --push ORG/NAME")
+        return
+    if rehearsed := [name for name, served in speakers.items() if served.endpoint.name == "rehearsal"]:
+        raise InputError(f"--push: --{rehearsed[0]} is the rehearsal; its rows stay here")
+    if not settings.license:
+        raise InputError(
+            "--push: name the licence of the rows, e.g. --license cc-by-4.0; rows without one are not pushed"
+        )
+
+
+class _Place(NamedTuple):
+    """Where a release goes on the Hub, and what was there when the build began."""
+
+    repo: HubRepo
+    head: Head | None
+
+
+def _place_on_the_hub(settings: BuildSettings) -> _Place | None:
+    if not settings.push or settings.pilot:
+        return None
+    repo = HubRepo(settings.push)
+    kind = "a pull request" if settings.pr else "public" if settings.public else "private"
+    print(f"the release will be pushed to {repo.url} ({kind})", file=sys.stderr)
+    head = repo.head()
+    if head and not settings.pr:
+        repo.check_right_to_write()
+    return _Place(repo, head)
+
+
+def _release_before(settings: BuildSettings, job: Job, place: _Place | None) -> Previous | None:
+    """The release that the build continues: that of --previous, else of --push, else of --out. Raises InputError."""
     held = check_folder(settings.out, job.config)
+    if settings.previous:
+        return read_previous(settings.previous, job.config, flag="--previous")
+    if place and place.head and (previous := place.repo.previous(place.head, job.config)):
+        return previous
     return read_previous(settings.out, job.config, flag="--out") if held else None
 
 
@@ -111,15 +156,20 @@ def stamp_of(settings: BuildSettings, job: Job) -> Stamp:
     return Stamp(settings.command, schemas.__version__, job.config, settings.license, job.prompts, digest)
 
 
-async def _produce(settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel]) -> int:
-    with only_builder_of(settings.out):
-        previous = _release_before(settings, job)
-        async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
-            with stopped_by_signals(workshop.switchboard):
-                return await _build(settings, job, workshop, previous)
+class _Ended(NamedTuple):
+    code: int
+    figures: dict[str, Any]
 
 
-async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous: Previous | None) -> int:
+async def _produce(
+    settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel], previous: Previous | None
+) -> _Ended:
+    async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
+        with stopped_by_signals(workshop.switchboard):
+            return await _build(settings, job, workshop, previous)
+
+
+async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous: Previous | None) -> _Ended:
     steps = job.steps(workshop)
     workshop.measured = {} if settings.pilot else None
     goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
@@ -131,34 +181,24 @@ async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous
         except (Misconfigured, LedgerError):
             if workshop.switchboard.tally.calls:
                 print(f"{progress.line()}\n{_resume(settings)}", file=sys.stderr)
-                _last_line(workshop, steps, None)
+                last_line(summary(workshop, steps, None))
             raise
     print(progress.line(), file=sys.stderr)
     if stopped is not None:
         print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)
-        _last_line(workshop, steps, None)
-        return STOPPED
+        return _Ended(STOPPED, summary(workshop, steps, None))
     return _finish(settings, job, workshop, steps, previous)
 
 
-def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Previous | None) -> int:
+def _finish(
+    settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Previous | None
+) -> _Ended:
     if settings.pilot and job.plan:
-        judged = workshop.accepted + sum(workshop.reasons.values())
-        plan, accepted = job.plan(), workshop.accepted
-        speakers = {name: teacher.served for name, teacher in workshop.switchboard.teachers.items()}
-        print(
-            planning.pilot(
-                plan, workshop.measured or {}, speakers, rows=settings.rows, accepted=accepted, judged=judged
-            ),
-            file=sys.stderr,
-        )
-        _last_line(workshop, steps, None)
-        return 0
+        return _Ended(0, {**summary(workshop, steps, None), "pilot": _reckon(settings, job.plan(), workshop)})
     short = steps.shortfall() or (None if workshop.accepted else "no row was accepted")
     if short is not None and not (settings.short and workshop.accepted):
         print(f"short: {short}. Nothing was released; --short releases what was reached.", file=sys.stderr)
-        _last_line(workshop, steps, None)
-        return SHORT
+        return _Ended(SHORT, summary(workshop, steps, None))
     released = release(
         settings,
         family=job.family,
@@ -168,41 +208,30 @@ def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[
         inputs=job.inputs,
         previous=previous,
     )
-    _say_what_was_made(settings, workshop, released)
-    _last_line(workshop, steps, released)
-    return 0
+    say_what_was_made(settings, workshop, released)
+    return _Ended(0, summary(workshop, steps, released))
 
 
-def _say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Release) -> None:
-    rejects = sum(workshop.reasons.values())
-    print(f"{workshop.accepted + rejects} judged → {rejects} rejected → {workshop.accepted} rows", file=sys.stderr)
-    for reason, count in sorted(workshop.reasons.items(), key=lambda item: -item[1]):
-        print(f"  {count:6d} {reason}", file=sys.stderr)
-    splits = ", ".join(f"{split} {count}" for split, count in released.splits.items())
-    print(f"{released.config} {released.version} → {settings.out} ({splits})", file=sys.stderr)
-    if released.changes is not None:
-        print(f"  {told(released.changes, 'since the release before')}", file=sys.stderr)
-    load = f"datasets.load_dataset({str(settings.out)!r}, {released.config!r})"
-    print(f'next: python -c "import datasets; print({load})"', file=sys.stderr)
+def _reckon(settings: BuildSettings, plan: Plan, workshop: Workshop) -> dict[str, float] | None:
+    """What the whole run would cost, by what its pilot has cost."""
+    judged = workshop.accepted + sum(workshop.reasons.values())
+    speakers = {name: teacher.served for name, teacher in workshop.switchboard.teachers.items()}
+    share = planning.wilson(workshop.accepted, judged)
+    reckoned = planning.reckon(plan, workshop.measured or {}, speakers, share)
+    print(planning.pilot(reckoned, share, settings.rows, accepted=workshop.accepted, judged=judged), file=sys.stderr)
+    return reckoned.usd._asdict() if reckoned.usd else None
 
 
-def _last_line(workshop: Workshop, steps: Steps[Any], released: Release | None) -> None:
-    tally = workshop.switchboard.tally
-    speakers = [teacher.served for teacher in workshop.switchboard.teachers.values()]
-    priced = all(served.endpoint.price(served.model) for served in speakers)
-    summary = {
-        "rows": workshop.accepted,
-        "rejected": dict(sorted(workshop.reasons.items())),
-        "calls": tally.calls,
-        "from_ledger": tally.from_ledger,
-        "surplus": steps.surplus(),
-        "in_doubt": workshop.switchboard.ledger.spent().doubtful_calls,
-        "tokens": tally.tokens_in + tally.tokens_out,
-        "usd": round(tally.usd, 6) if priced else None,
-        "version": released.version if released else None,
-        "path": str(released.path) if released else None,
-    }
-    print(json.dumps(summary, ensure_ascii=False), flush=True)
+def _publish(settings: BuildSettings, config: str, ended: _Ended, place: _Place | None) -> int:
+    """Push what was released; the figures are told whatever becomes of that."""
+    pushed = None
+    try:
+        if place and ended.code == 0:
+            pushed = push(settings.out, place.repo, place.head, public=settings.public, pr=settings.pr)
+            say_where_it_is(pushed, settings.out, config)
+    finally:
+        last_line(ended.figures, pushed)
+    return ended.code
 
 
 def _resume(settings: BuildSettings) -> str:

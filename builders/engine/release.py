@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import schemas
-from builders.engine.folder import MANIFEST, Previous, discard, fresh_draft, put_in_place
+from builders.engine.folder import CARD, MANIFEST, REJECTED, Previous, discard, fresh_draft, holds, put_in_place
 from builders.engine.parquet import ParquetShards
 from builders.engine.run import Rejected, Workshop
 from builders.engine.splits import assign_splits
 from cards.facts import BuildFacts, Cell, DatasetFacts, measure
 from cards.version import FIRST, Difference, difference, next_version
 from schemas.base import Row, canonical
-from schemas.settings import BuildSettings
+from schemas.settings import BuildSettings, InputError
 
 if TYPE_CHECKING:
     import polars
@@ -45,7 +45,7 @@ def release(
     target = settings.out.resolve()
     draft = fresh_draft(target)
     written = _write_rows(draft / config, family, workshop, previous)
-    _write_rejected(draft / "rejected", workshop)
+    _write_rejected(draft / REJECTED, workshop)
     columns = {name: field.description or "" for name, field in family.model_fields.items()}
     if family.messages is not Row.messages:
         columns["messages"] = "The row as a conversation, for trainers."
@@ -53,13 +53,15 @@ def release(
     facts = measure(build, {split: [str(path) for path in paths] for split, paths in written.files.items()})
     content = _content(facts, draft)
     changes = difference(previous.rows, written.rows) if previous else Difference(facts.rows, 0, 0, 0)
-    if previous is not None and previous.folder == target and previous.content == content:
-        discard(draft)  # nothing changed: the release stays as it is
-        return Release(settings.out, config, previous.version, facts.splits, changes)
     repackaged = previous is not None and previous.content != content
     version = next_version(previous.version, changes, repackaged=repackaged) if previous else FIRST
+    if holds(target, content, version):
+        discard(draft)  # nothing changed: the release stays as it is
+        return Release(settings.out, config, version, facts.splits, changes if previous else None)
     since = f"since {previous.version}" if previous else ""
     _describe(draft, facts, version, changes, since)
+    _write_rejected_ids(draft / "reports" / "rejected.jsonl", workshop)
+    _keep_handwritten(draft / CARD, target / CARD)
     _write_manifest(draft, facts, version, content)
     put_in_place(draft, target)
     return Release(settings.out, config, version, facts.splits, changes if previous else None)
@@ -113,6 +115,30 @@ def _write_rejected(folder: Path, workshop: Workshop) -> None:
             shards.add("rejected", json.loads(line))
 
 
+def _write_rejected_ids(path: Path, workshop: Workshop) -> None:
+    """What is published of the rejects: an id and the reason, never text. A key may be text, so its hash stands for it."""
+    if not len(workshop.rejected):
+        return
+    with path.open("w", encoding="utf-8") as file:
+        for line in workshop.rejected:
+            rejected = json.loads(line)
+            id = hashlib.sha256(rejected["key"].encode()).hexdigest()
+            file.write(json.dumps({"id": id, "reason": rejected["reason"]}, ensure_ascii=False) + "\n")
+
+
+def _keep_handwritten(card: Path, before: Path) -> None:
+    """Carry over what people wrote into the card that this release replaces."""
+    from cards.handwritten import handwritten, with_handwritten
+
+    if not before.exists():
+        return
+    try:
+        theirs = handwritten(before.read_text(encoding="utf-8"))
+    except ValueError as wrong:  # UnicodeDecodeError is one
+        raise InputError(f"{before}: {wrong}; mend or move it") from None
+    card.write_text(with_handwritten(card.read_text(encoding="utf-8"), theirs), encoding="utf-8")
+
+
 def _build_facts(
     settings: BuildSettings, workshop: Workshop, coverage: dict[str, tuple[int, int]], calls: set[str], inputs: tuple[str, ...],
     columns: dict[str, str],
@@ -158,7 +184,7 @@ def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Differenc
     _write_json(reports / "coverage.json", coverage)
     _write_json(reports / "filters.json", {"judged": facts.judged, "kept": facts.rows, "rejected": build.rejected})
     _write_json(reports / "changes.json", changes._asdict())
-    (draft / "README.md").write_text(
+    (draft / CARD).write_text(
         dataset_card(facts, version, history=told(changes, since) if since else ""), encoding="utf-8"
     )
     _write_json(draft / "croissant.json", croissant(facts, version, dict(_hashes(draft / build.config))))
@@ -183,7 +209,8 @@ def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str
         "ledger_digest": build.ledger_digest,
         "splits": facts.splits,
         "rehearsal": facts.rehearsal,
-        "files": dict(_hashes(draft)),
+        "files": {name: entry for name, entry in _hashes(draft) if not name.startswith(f"{REJECTED}/")},
+        "kept_here": {name: entry for name, entry in _hashes(draft) if name.startswith(f"{REJECTED}/")},
     }
     _write_json(draft / MANIFEST, manifest)
 

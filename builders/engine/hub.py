@@ -1,0 +1,218 @@
+"""A data set repository on the Hugging Face Hub: what it holds, and what goes wrong there in words.
+
+The client is huggingface_hub as it is; it takes the token from HF_TOKEN, or from `hf auth login`.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from builders.engine.errors import Unavailable
+from builders.engine.folder import CARD, MANIFEST, Previous, checked_manifest, rows_of
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub.errors import HfHubHTTPError
+
+NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+MOST_SHOWN = 300
+SILENCE_SECONDS = 300.0
+"""The client on its own would wait for ever."""
+
+
+class Head(NamedTuple):
+    """What the main branch of a repository holds."""
+
+    commit: str
+    private: bool
+    names: frozenset[str]
+    """Paths of its files."""
+    manifest: dict[str, Any] | None
+    """That of the release there; None when there is none yet."""
+    card: str | None
+    tags: Mapping[str, str]
+    """Tag -> commit."""
+
+    @property
+    def tag(self) -> str | None:
+        """The tag its release has, or should have."""
+        return f"v{self.manifest['version']}" if self.manifest else None
+
+
+class HubRepo:
+    """One data set repository. Methods raise InputError for what only the user can mend, Unavailable for the network."""
+
+    def __init__(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise InputError(f"--push {name}: expected ORG/NAME")
+        _no_telemetry()
+        import httpx2
+        import huggingface_hub
+
+        self.name = name
+        self._api = huggingface_hub.HfApi()
+        if huggingface_hub.get_token() is None:
+            raise InputError(f"--push {name}: no token; set HF_TOKEN to one that may write")
+        huggingface_hub.get_session().timeout = httpx2.Timeout(SILENCE_SECONDS, connect=30.0)
+
+    @property
+    def url(self) -> str:
+        """Where people find it."""
+        return f"{self._api.endpoint}/datasets/{self.name}"
+
+    def head(self) -> Head | None:
+        """What main holds now; None when there is no such repository, or none that this token may see."""
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        with self._explained():
+            try:
+                info = self._api.dataset_info(self.name)
+            except RepositoryNotFoundError as wrong:
+                if wrong.response.status_code == 401:
+                    self._api.whoami()  # says whether it is the token
+                return None
+            names = frozenset(one.rfilename for one in info.siblings or ())
+            refs = self._api.list_repo_refs(self.name, repo_type="dataset")
+        commit = str(info.sha)
+        manifest = None
+        if MANIFEST in names:
+            where = f"--push {self.name}"
+            manifest = checked_manifest(self._text(MANIFEST, commit), where)
+        card = self._text(CARD, commit) if CARD in names else None
+        tags = {one.name: one.target_commit for one in refs.tags}
+        return Head(commit, bool(info.private), names, manifest, card, tags)
+
+    def check_right_to_write(self) -> None:
+        """Raise InputError when this token may not change the repository."""
+        with self._explained():
+            self._api.auth_check(self.name, repo_type="dataset", write=True)
+
+    def previous(self, head: Head, config: str) -> Previous | None:
+        """The release of a config that main holds, read through the client's cache."""
+        if head.manifest is None:
+            return None
+        names = [name for name in head.manifest["files"] if Path(name).match(f"{config}/*.parquet")]
+        if not names:
+            raise InputError(f"--push {self.name}: holds a release of {head.manifest['config']}, not of {config}")
+        with self._explained():
+            paths = [
+                Path(self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=head.commit))
+                for name in names
+            ]
+        return Previous(head.manifest["version"], head.manifest["content"], rows_of(paths, f"--push {self.name}"))
+
+    def create(self, *, private: bool) -> None:
+        """Make the repository; one that somebody made meanwhile is fine."""
+        with self._explained():
+            self._api.create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
+
+    def commit(
+        self, operations: "Iterable[CommitOperationAdd | CommitOperationDelete]", *, title: str, parent: str, pr: bool
+    ) -> tuple[str, str | None]:
+        """One commit on top of `parent`, or a pull request with it; returns the commit and the pull request's address."""
+        with self._explained():
+            made = self._api.create_commit(
+                self.name, list(operations), commit_message=title, repo_type="dataset", parent_commit=parent, create_pr=pr
+            )  # fmt: skip
+        return made.oid, made.pr_url
+
+    def tag(self, tag: str, commit: str) -> None:
+        """Name a commit; the same name for the same commit twice is fine."""
+        with self._explained():
+            self._api.create_tag(
+                self.name, tag=tag, revision=commit, tag_message=f"Release {tag}", repo_type="dataset", exist_ok=True
+            )
+
+    def commit_of(self, path: str) -> str:
+        """The latest commit on main that changed a file."""
+        with self._explained():
+            (found,) = self._api.get_paths_info(self.name, [path], expand=True, repo_type="dataset")
+        assert found.last_commit is not None, "the Hub answers expand=True with it"
+        return str(found.last_commit.oid)
+
+    def hashes(self, names: Iterable[str], revision: str) -> dict[str, str]:
+        """SHA-256 of files at a revision, each downloaded again and hashed here."""
+        found = {}
+        with tempfile.TemporaryDirectory() as folder, self._explained():
+            for name in names:
+                path = Path(
+                    self._api.hf_hub_download(
+                        self.name, name, repo_type="dataset", revision=revision, local_dir=folder, force_download=True
+                    )
+                )
+                with path.open("rb") as file:
+                    found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                path.unlink()
+        return found
+
+    def _text(self, name: str, revision: str) -> str:
+        with self._explained():
+            path = self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=revision)
+        return Path(path).read_text(encoding="utf-8")
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """The client's errors, as one line that names the repository."""
+        import httpx2
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        where = f"--push {self.name}"
+        try:
+            yield
+        except HfHubHTTPError as wrong:
+            raise _in_words(where, wrong) from None
+        except (httpx2.HTTPError, ConnectionError, LocalEntryNotFoundError) as wrong:
+            raise Unavailable(f"{where}: {self._api.endpoint} cannot be reached ({_one_line(wrong)})") from None
+        except RuntimeError as wrong:  # "Error while uploading …", with the reason behind it
+            cause = wrong.__cause__ or wrong
+            if isinstance(cause, HfHubHTTPError):
+                raise _in_words(where, cause) from None
+            raise Unavailable(f"{where}: {_one_line(wrong)} ({_one_line(cause)})") from None
+        except ValueError as wrong:  # a card the Hub refuses; or its answer to that was none
+            if isinstance(wrong, json.JSONDecodeError) or "orce download failed" in str(wrong):
+                raise Unavailable(f"{where}: the Hub answered with something else ({_one_line(wrong)})") from None
+            raise InputError(f"{where}: {_one_line(wrong)}") from None
+
+
+class Moved(InputError):
+    """Main is no longer where it was when it was read."""
+
+
+def _in_words(where: str, wrong: "HfHubHTTPError") -> Exception:
+    status = wrong.response.status_code
+    said = (wrong.server_message or _one_line(wrong))[:MOST_SHOWN]
+    if status in (409, 412):
+        return Moved(
+            f"{where}: somebody changed the repository since it was read; run again, which continues from there"
+        )
+    if status == 401:
+        return InputError(f"{where}: the Hub does not know this token; set HF_TOKEN to one that may write")
+    if status == 403:
+        return InputError(f"{where}: this token may not do that: {said}")
+    if status == 429 or status >= 500:
+        return Unavailable(f"{where}: the Hub answered {status}: {said}")
+    return InputError(f"{where}: the Hub answered {status}: {said}")
+
+
+def _one_line(wrong: BaseException) -> str:
+    return " ".join(str(wrong).split())[:MOST_SHOWN] or type(wrong).__name__
+
+
+def _no_telemetry() -> None:
+    """The client names its host's tools to the Hub unless told otherwise, and listens when it is imported."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        vars(constants)["HF_HUB_DISABLE_TELEMETRY"] = True
+
+
+def as_json(manifest: Mapping[str, Any]) -> bytes:
+    """A manifest as it stands in a file."""
+    return (json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()

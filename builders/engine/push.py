@@ -1,0 +1,210 @@
+"""Publish a release folder: one commit with everything, one tag, and both read back before anybody is told.
+
+    main   A ── B          B = Release v1.1.0, on top of what the build read (a stale parent is refused)
+                └ v1.1.0   then every file is downloaded at the tag and its SHA-256 compared with the manifest
+
+Killed in between, the next push finds the commit, tags it and goes on. Nothing is pushed that the rehearsal wrote or
+that has no licence, and of what was rejected only ids and reasons.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from builders.engine.folder import CARD, MANIFEST, manifest_of, replace_files, rows_of
+from builders.engine.hub import Head, HubRepo, Moved, as_json
+from cards.handwritten import Handwritten, handwritten, with_handwritten
+from cards.version import difference, next_version
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+
+class Pushed(NamedTuple):
+    """Where a release is now."""
+
+    repo: str
+    commit: str
+    tag: str | None
+    """None while it is a pull request."""
+    pull_request: str | None = None
+    made: bool = True
+    """False when it was there already."""
+
+
+class _Package(NamedTuple):
+    """The files that go up."""
+
+    manifest: dict[str, Any]
+    card: bytes
+    folder: Path
+
+    @property
+    def tag(self) -> str:
+        return f"v{self.manifest['version']}"
+
+    @property
+    def sent(self) -> dict[str, bytes | Path]:
+        """Path in the repository -> content."""
+        files: dict[str, bytes | Path] = {name: self.folder / name for name in self.manifest["files"]}
+        return {**files, CARD: self.card, MANIFEST: as_json(self.manifest)}
+
+
+def push(folder: Path, repo: HubRepo, head: Head | None, *, public: bool, pr: bool) -> Pushed:
+    """Publish the release in a folder on top of `head`; raises InputError or Unavailable, with nothing half done."""
+    manifest = manifest_of(folder, "--push")
+    refuse_unfit(folder, manifest)
+    if head is None:
+        repo.create(private=not public)
+        head = repo.head()
+        if head is None:
+            raise InputError(f"--push {repo.name}: this token may not see the repository")
+    _check_visibility(repo, head, public=public)
+    _repair_tag(repo, head)
+    if _holds(head, manifest):
+        return _read_back(folder, repo, head, made=False)
+    _check_version(folder, manifest, repo, head)
+    package = _packed(folder, manifest, head)
+    try:
+        commit, pull_request = repo.commit(
+            _operations(package, head), title=f"Release {package.tag}", parent=head.commit, pr=pr
+        )
+    except Moved:
+        return _landed_after_all(folder, repo, manifest)
+    if pull_request:
+        _compare(repo, package.manifest, commit)
+        return Pushed(repo.name, commit, None, pull_request)
+    repo.tag(package.tag, commit)
+    now = head._replace(commit=commit, manifest=package.manifest, card=package.card.decode())
+    return _read_back(folder, repo, now, made=True)
+
+
+def refuse_unfit(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise InputError unless every file is as the manifest says and every row may be published."""
+    import polars as pl
+
+    for name, entry in manifest["files"].items():
+        if name != CARD and _sha256(folder / name) != entry["sha256"]:
+            raise InputError(f"--push: {folder / name} is not the file that {MANIFEST} names; build again")
+    for name in (name for name in manifest["files"] if name.endswith(".parquet")):
+        provenance = pl.scan_parquet(folder / name).select(
+            pl.col("provenance").struct.field("rehearsal").sum(),
+            unlicensed=(pl.col("provenance").struct.field("license") == "").sum(),
+        )
+        rehearsed, unlicensed = provenance.collect().row(0)
+        if rehearsed:
+            raise InputError(f"--push: {folder / name}: {rehearsed:,} rows are from the rehearsal; such rows stay here")
+        if unlicensed:
+            raise InputError(
+                f"--push: {folder / name}: {unlicensed:,} rows have no licence; build again with --license"
+            )
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _check_visibility(repo: HubRepo, head: Head, *, public: bool) -> None:
+    if not head.private and not public:
+        raise InputError(f"--push {repo.name}: the repository is public; say --public if that is meant")
+    if head.private and public:
+        print(f"{repo.url} is private and stays so; its settings page changes that", file=sys.stderr)
+
+
+def _repair_tag(repo: HubRepo, head: Head) -> None:
+    """Tag a release whose push was cut short, or which came by a pull request."""
+    if head.tag and head.tag not in head.tags:
+        repo.tag(head.tag, repo.commit_of(MANIFEST))
+        print(f"{head.tag} had no tag on the Hub; it has now", file=sys.stderr)
+
+
+def _holds(head: Head, manifest: dict[str, Any]) -> bool:
+    there = head.manifest
+    return there is not None and all(there[name] == manifest[name] for name in ("version", "content"))
+
+
+def _check_version(folder: Path, manifest: dict[str, Any], repo: HubRepo, head: Head) -> None:
+    """A folder may be older than the Hub, or go on from another release: its version must say what changed there."""
+    version, tag = manifest["version"], f"v{manifest['version']}"
+    if tag in head.tags:
+        raise InputError(f"--push {repo.name}: there is another {tag}; build with --push, which continues from the Hub")
+    previous = repo.previous(head, manifest["config"])
+    if previous is None:
+        return
+    paths = [folder / name for name in manifest["files"] if Path(name).match(f"{manifest['config']}/*.parquet")]
+    changes = difference(previous.rows, rows_of(paths, "--push"))
+    least = next_version(previous.version, changes, repackaged=True)
+    if _parts(version) < _parts(least):
+        told = ", ".join(f"{count:,} {what}" for what, count in changes._asdict().items())
+        raise InputError(
+            f"--push {repo.name}: against v{previous.version} there ({told}) this is at least v{least}, and the folder says "
+            f"{tag}; build with --push, which continues from the Hub"
+        )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _packed(folder: Path, manifest: dict[str, Any], head: Head) -> _Package:
+    """The folder with the card that goes up: ours, with what people wrote here or on the Hub."""
+    card = (folder / CARD).read_text(encoding="utf-8")
+    try:
+        here, there = handwritten(card), handwritten(head.card or "")
+    except ValueError as wrong:
+        raise InputError(f"--push: {CARD}: {wrong}") from None
+    data = with_handwritten(card, _either(folder, here, there)).encode()
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return _Package({**manifest, "files": {**manifest["files"], CARD: entry}}, data, folder)
+
+
+def _either(folder: Path, here: Handwritten, there: Handwritten) -> Handwritten:
+    """What people wrote, when they wrote on one side or the same on both."""
+    if any(here.words) and any(there.words) and here.words != there.words:
+        raise InputError(
+            f"--push: what people wrote in {folder / CARD} and in the card on the Hub differ; make the folder's like the Hub's"
+        )
+    words = there if any(there.words) else here
+    return words._replace(keys={**here.keys, **there.keys})
+
+
+def _operations(package: _Package, head: Head) -> "list[CommitOperationAdd | CommitOperationDelete]":
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    old = set(head.manifest["files"]) if head.manifest else set()
+    added = [CommitOperationAdd(name, content) for name, content in package.sent.items()]
+    return [*added, *(CommitOperationDelete(name) for name in sorted((old & head.names) - set(package.sent)))]
+
+
+def _landed_after_all(folder: Path, repo: HubRepo, manifest: dict[str, Any]) -> Pushed:
+    """Main moved: if it was this very commit, whose answer was lost, go on; raises Moved when it was somebody else."""
+    head = repo.head()
+    if head is None or not _holds(head, manifest):
+        raise Moved(
+            f"--push {repo.name}: somebody changed the repository since it was read; run again, which continues from there"
+        )
+    _repair_tag(repo, head)
+    return _read_back(folder, repo, head, made=True)
+
+
+def _read_back(folder: Path, repo: HubRepo, head: Head, *, made: bool) -> Pushed:
+    """Compare what stands at the tag with the manifest, and make the folder's card the same."""
+    assert head.manifest is not None
+    assert head.tag is not None
+    assert head.card is not None
+    _compare(repo, head.manifest, head.tag)
+    replace_files(folder, {CARD: head.card.encode(), MANIFEST: as_json(head.manifest)})
+    return Pushed(repo.name, head.tags.get(head.tag, head.commit), head.tag, made=made)
+
+
+def _compare(repo: HubRepo, manifest: dict[str, Any], revision: str) -> None:
+    named = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    found = repo.hashes(named, revision)
+    if wrong := [name for name, digest in named.items() if found[name] != digest]:
+        raise InputError(f"--push {repo.name}: at {revision}, {wrong[0]} is not the file that {MANIFEST} names")
