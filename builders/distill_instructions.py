@@ -169,7 +169,7 @@ class Distillation:
             fetch=writer.fetch,
             judge=judge,
             on_reject=lambda picked, verdict: workshop.reject(picked.key, verdict, picked.item.model_dump_json()),
-            at_once=settings.at_once,
+            at_once=settings.in_flight,
             stop_after=settings.pilot,
             on_turned_down=workshop.verdict,
             paid_first=workshop.switchboard.watermark > 0,

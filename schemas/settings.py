@@ -24,6 +24,8 @@ from pydantic_settings import (
 RECIPES = Path(__file__).resolve().parent.parent / "trainers" / "recipes"
 """Where a recipe given by name is looked up."""
 
+CALLS_OF_A_BATCH = 10_000
+
 BAD_INPUT = 2
 """Exit code for a wrong flag, file, key or endpoint."""
 
@@ -82,7 +84,9 @@ class BuildSettings(Settings):
     max_total_tokens: int | None = Field(default=None, gt=0)
     """Stop before this many tokens are used, over all runs into this folder that share the ledger."""
     at_once: int = Field(default=64, gt=0)
-    """Calls in flight at most; the teacher may be throttled below this. Never changes the rows."""
+    """Calls in flight at most; the teacher may be throttled below this. With --batch, calls of a batch: default 10,000."""
+    batch: bool = False
+    """Ask through the endpoint's Batch API: about half the price, an answer within a day; stop and run again as you like."""
     seed: int = 0
     """Same seed, same settings and same ledger: same bytes."""
     ledger: Path = Path(".suwen/ledger.sqlite")
@@ -111,6 +115,11 @@ class BuildSettings(Settings):
             raise ValueError(f"expected IN,OUT in US dollars per million tokens, e.g. 0.25,2, got {value!r}")
         return value
 
+    @property
+    def in_flight(self) -> int:
+        """Calls in flight at most, however they are asked."""
+        return CALLS_OF_A_BATCH if self.batch and "at_once" not in self.model_fields_set else self.at_once
+
     def for_the_record(self) -> dict[str, Any]:
         """The settings that can change a row, saved with the data so that the build can be run again.
 
@@ -118,6 +127,7 @@ class BuildSettings(Settings):
         """
         kept_out = {
             "at_once",
+            "batch",
             "out",
             "ledger",
             "dry_run",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars
 import pytest
-from folders import files_of
+from folders import files_of, manifest_is_true
 
 from builders.engine import folder
 from schemas.settings import InputError
@@ -47,23 +47,13 @@ def test_a_build_killed_while_its_release_takes_its_place_is_finished_by_the_nex
         distill(*ONE, "--rows", 30)
     made = distill(*ONE, "--rows", again)
     assert made.code == 0
-    stated = json.loads(Path("set/manifest.json").read_text())
-    assert holds_what_it_says(stated)
+    assert manifest_is_true(Path("set"))
     assert polars.read_parquet("set/distilled_instructions/*.parquet").height == again
     if again == 30:
         undisturbed = distill(*ONE, "--rows", 30, "--out", "mirror")
         assert made.said["version"] == undisturbed.said["version"]
         assert files_of(Path("set")) == files_of(Path("mirror"))
     assert [path.name for path in Path().iterdir() if path.name.startswith(".set")] == []
-
-
-def holds_what_it_says(manifest):
-    import hashlib
-
-    found = {name: data for name, data in files_of(Path("set")).items() if name != "manifest.json"}
-    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()} == {
-        name: entry["sha256"] for name, entry in manifest["files"].items()
-    }
 
 
 def test_ctrl_c_while_a_release_is_written_waits_for_it(process):

@@ -49,6 +49,11 @@ class Budget:
                 await self._settled.wait()
             self.reserved = Cost(self.reserved.tokens + worst.tokens, self.reserved.usd + worst.usd)
 
+    def take_over(self, worst: Cost) -> None:
+        """Calls of an earlier run that are coming in after all: what was held as doubtful is reserved again."""
+        self.used = Cost(self.used.tokens - worst.tokens, max(0.0, self.used.usd - worst.usd))
+        self.reserved = Cost(self.reserved.tokens + worst.tokens, self.reserved.usd + worst.usd)
+
     async def settle(self, worst: Cost, actual: Cost) -> None:
         """Replace a reservation by what the call came to."""
         async with self._settled:

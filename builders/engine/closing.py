@@ -43,7 +43,7 @@ def summary(workshop: Workshop, steps: Steps[Any], released: Release | None) -> 
     """The figures of a run, for the last line on stdout."""
     tally = workshop.switchboard.tally
     speakers = [teacher.served for teacher in workshop.switchboard.teachers.values()]
-    priced = all(served.endpoint.price(served.model) for served in speakers)
+    priced = all(served.price for served in speakers)
     return {
         "rows": workshop.accepted,
         "rejected": dict(sorted(workshop.reasons.items())),

@@ -43,6 +43,8 @@ class Endpoint(Record):
     """Optional request fields the service understands."""
     timeout: float = Field(default=300.0, gt=0)
     """Seconds to wait for an answer."""
+    batch_discount: float = Field(default=0.0, ge=0, lt=1)
+    """What --batch takes off the price, e.g. 0.5."""
 
     @field_validator("base_urls")
     @classmethod
@@ -87,6 +89,7 @@ OPENAI = Endpoint(
     # List prices as third parties printed them in June 2026; --price or suwen.toml overrides them.
     usd_per_million={"gpt-5": (1.25, 10.0), "gpt-5-mini": (0.25, 2.0)},
     sends=("max_completion_tokens", "response_format"),
+    batch_discount=0.5,
 )
 UNSTARTED = ("http://127.0.0.1/v1",)
 """Stands for the address of the built-in rehearsal until its server has started."""
@@ -98,6 +101,17 @@ class ServedModel(NamedTuple):
 
     model: str
     endpoint: Endpoint
+    batch: bool = False
+    """Asked in batches, at their price."""
+
+    @property
+    def price(self) -> Price | None:
+        """What the model costs this way, if anyone said."""
+        price = self.endpoint.price(self.model)
+        if price is None or not self.batch:
+            return price
+        part = 1 - self.endpoint.batch_discount
+        return Price(price.tokens_in * part, price.tokens_out * part)
 
     def __str__(self) -> str:
         return self.model if self.model == self.endpoint.name else f"{self.model}@{self.endpoint.name}"

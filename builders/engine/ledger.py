@@ -5,6 +5,7 @@ SQLite in one file. Every attempt to buy is durable before it is sent, every ans
     sent ──► answered | refused          under the call's key, for ever
       └────► failed                      the server said no, nothing was bought
       └────► in doubt                    cut off, timed out or killed: perhaps paid, held against the budget
+    batched                              in a batch at the endpoint, whoever asked for it lives or not (batch_book.py)
 
 Workers hand their statements to one writer thread, which commits what has queued as one transaction (`synchronous=
 FULL`) and wakes them: group commit. A run claims a call before sending it; another run on the same ledger waits for
@@ -20,29 +21,18 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from builders.engine.errors import LedgerError
+from builders.engine.ledger_file import connect, explained, prepare
 from builders.engine.owners import Owners, private
 
 T = TypeVar("T")
 _Queued = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 """A statement, and who waits for it; a ledger's waiters are all on one event loop."""
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, refused INTEGER NOT NULL, body BLOB NOT NULL, rehearsal INTEGER NOT NULL,
-  tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, usd REAL, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS attempts (
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL, account TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,
-  tokens INTEGER NOT NULL, usd REAL);
-CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, state);
-CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
-CREATE TABLE IF NOT EXISTS builds (digest TEXT PRIMARY KEY, watermark INTEGER NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
 GATHER_SECONDS_EACH = 0.0004
 MOST_GATHER_SECONDS = 0.005
 """How long the writer lets statements queue before it commits, by how many came last time: nobody waits long for few,
@@ -108,22 +98,17 @@ class Ledger:
     def __enter__(self) -> "Ledger":
         if self.path.is_dir():
             raise LedgerError(f"ledger {self.path}: is a folder")
-        with _explained(self.path):
+        with explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             private(self._file)
             self._owners.enter()
             with self._owners.one_at_a_time():
-                self._open()
+                self._reader, self._writing = (connect(self._file, many=self._owners.many) for _ in range(2))
+                prepare(self._reader, self.path)
+                self._free_the_dead()
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
         return self
-
-    def _open(self) -> None:
-        self._reader, self._writing = self._connect(), self._connect()
-        if self._reader.execute("PRAGMA user_version").fetchone()[0] not in (0, 1):
-            raise LedgerError(f"ledger {self.path}: written by a newer version of this package")
-        self._reader.executescript(SCHEMA)
-        self._free_the_dead()
 
     def __exit__(self, *_: object) -> None:
         self._queue.put(None)
@@ -133,7 +118,7 @@ class Ledger:
 
     def find(self, key: str) -> Answer | None:
         """The answer under a key, if it was ever bought."""
-        with _explained(self.path):
+        with explained(self.path):
             row = self._reader.execute(
                 "SELECT body, refused, rehearsal, tokens_in, tokens_out, usd, at FROM answers WHERE key = ?", (key,)
             ).fetchone()
@@ -145,25 +130,41 @@ class Ledger:
     def has(self, key: str, *, up_to: int) -> bool:
         """Whether an answer was bought under a key, as one of the first `up_to` of this ledger."""
         sql = "SELECT 1 FROM answers WHERE key = ? AND number <= ?"
-        with _explained(self.path):
+        with explained(self.path):
             return self._reader.execute(sql, (key, up_to)).fetchone() is not None
 
     async def claim(self, key: str, *, tokens: int, usd: float | None) -> Claim | None:
         """Durable right to buy `key` at a worst case of `tokens` and `usd`; None when it is bought or being bought."""
 
         def take(db: sqlite3.Connection) -> Claim | None:
-            if db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
+            if not self.is_free(db, key):
                 return None
-            others = db.execute("SELECT DISTINCT owner FROM attempts WHERE key = ? AND state = 'sent'", (key,))
-            for (owner,) in others.fetchall():
-                if self._owners.alive(owner):
-                    return None
-                _doubt(db, owner)
             values = (key, self.account, self.owner, tokens, usd)
             sql = "INSERT INTO attempts (key, account, owner, state, tokens, usd) VALUES (?, ?, ?, 'sent', ?, ?)"
             return Claim(db.execute(sql, values).lastrowid or 0)
 
-        return await self._do(take)
+        return await self.write(take)
+
+    def is_free(self, db: sqlite3.Connection, key: str) -> bool:
+        """Whether nobody has bought `key` or is buying it; for statements of the writer."""
+        if db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
+            return False
+        open_ones = "SELECT DISTINCT owner, state FROM attempts WHERE key = ? AND state IN ('sent', 'batched')"
+        for owner, state in db.execute(open_ones, (key,)).fetchall():
+            if state == "batched" or self._owners.alive(owner):
+                return False
+            _doubt(db, owner)
+        return True
+
+    def is_alive(self, owner: str) -> bool:
+        """Whether the run of this name is still going on."""
+        return self._owners.alive(owner)
+
+    def has_open_batches(self, speaker: str) -> bool:
+        """Whether batches that other runs handed in for a served model are not fetched."""
+        sql = "SELECT 1 FROM batches WHERE speaker = ? AND state != 'done' AND owner != ?"
+        with explained(self.path):
+            return self._reader.execute(sql, (speaker, self.owner)).fetchone() is not None
 
     async def settle(self, claim: Claim, key: str, answer: Answer) -> None:
         """Make an answer durable and its cost final; returns once it is on disk."""
@@ -187,7 +188,7 @@ class Ledger:
             used = (state, answer.tokens_in + answer.tokens_out, answer.usd, claim.attempt)
             db.execute("UPDATE attempts SET state = ?, tokens = ?, usd = ? WHERE id = ?", used)
 
-        await self._do(put)
+        await self.write(put)
 
     async def fail(self, claim: Claim, outcome: Literal["failed", "doubt"]) -> None:
         """Record an attempt that brought nothing: `failed` cost nothing, `doubt` may have been paid for."""
@@ -195,7 +196,7 @@ class Ledger:
         def put(db: sqlite3.Connection) -> None:
             db.execute("UPDATE attempts SET state = ? WHERE id = ?", (outcome, claim.attempt))
 
-        await self._do(put)
+        await self.write(put)
 
     def watermark(self, build: str) -> int:
         """How many answers the ledger held when it first heard of a build, by the digest of its settings.
@@ -203,7 +204,7 @@ class Ledger:
         These are what others paid for; the build's own answers come after them. It never changes, so a build that is
         resumed or repeated makes the same choices.
         """
-        with _explained(self.path):
+        with explained(self.path):
             number = "SELECT ?, COALESCE(MAX(number), 0) FROM answers"
             self._reader.execute(f"INSERT OR IGNORE INTO builds {number}", (build,))
             return int(self._reader.execute("SELECT watermark FROM builds WHERE digest = ?", (build,)).fetchone()[0])
@@ -211,11 +212,11 @@ class Ledger:
     def spent(self) -> Spent:
         """What this account has used over all its runs; what other live runs have in flight counts as doubtful."""
         sql = "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(usd), 0.0), COUNT(*) FROM attempts WHERE account = ? AND "
-        with _explained(self.path):
+        with explained(self.path):
             settled = self._reader.execute(sql + "state IN ('answered', 'refused')", (self.account,)).fetchone()
             doubtful = self._reader.execute(sql + "state = 'doubt'", (self.account,)).fetchone()
             elsewhere = self._reader.execute(
-                sql + "state = 'sent' AND owner != ?", (self.account, self.owner)
+                sql + "state IN ('sent', 'batched') AND owner != ?", (self.account, self.owner)
             ).fetchone()
         tokens, usd = doubtful[0] + elsewhere[0], doubtful[1] + elsewhere[1]
         return Spent(settled[0], settled[1], doubtful[2], tokens, usd)
@@ -234,7 +235,8 @@ class Ledger:
             used = Used(used.calls + 1, tokens_in, tokens_out, usd, max(used.last_at, answer.at), "")
         return used._replace(digest=whole.hexdigest())
 
-    async def _do(self, statement: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, statement: Callable[[sqlite3.Connection], T]) -> T:
+        """Have a statement executed by the writer; returns once its transaction is on disk."""
         waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put((statement, waiting))
         return await waiting
@@ -262,7 +264,7 @@ class Ledger:
         results: list[Any] = []
         error: Exception | None = None
         try:
-            with _explained(self.path):
+            with explained(self.path):
                 db.execute("BEGIN IMMEDIATE")
                 results = [statement(db) for statement, _ in batch]
                 db.execute("COMMIT")
@@ -273,13 +275,6 @@ class Ledger:
                     db.execute("ROLLBACK")
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             batch[0][1].get_loop().call_soon_threadsafe(_wake, [waiting for _, waiting in batch], results, error)
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._file, isolation_level=None, timeout=60, check_same_thread=False)
-        if self._owners.many:
-            db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        return db
 
     def _free_the_dead(self) -> None:
         """Attempts that a dead run had in flight may have been paid for: they become doubtful, and can be asked again."""
@@ -302,12 +297,3 @@ def _wake(waiting: "list[asyncio.Future[Any]]", results: list[Any], error: Excep
             future.set_result(results[position])
         else:
             future.set_exception(error)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """SQLite's and the disk's errors, as one line that names the file."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, zlib.error) as wrong:
-        raise LedgerError(f"ledger {path}: {wrong}") from wrong

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 
+from builders.engine.batch_desk import BatchDesk
 from builders.engine.budget import Budget
 from builders.engine.endpoints import UNSTARTED, ServedModel, served_model
 from builders.engine.ledger import Ledger
@@ -28,7 +29,7 @@ def speakers_of(settings: BuildSettings, fields: tuple[str, ...], *, with_key: b
     for served in speakers.values():
         if with_key:
             served.endpoint.key()
-        if settings.max_usd is not None and served.endpoint.price(served.model) is None:
+        if settings.max_usd is not None and served.price is None:
             raise InputError(
                 f"--max-usd: the price of {served} is unknown; give --price IN,OUT in dollars per million tokens"
             )
@@ -39,7 +40,8 @@ def _speaker(settings: BuildSettings, field: str, value: str | None) -> ServedMo
     flag = field.replace("_", "-")
     if value is None:
         raise InputError(f"--{flag}: {NOBODY.format(flag=flag)}")
-    return served_model(f"--{flag}", value, base_url=settings.base_url, price=settings.price, recipe=settings.recipe)
+    served = served_model(f"--{flag}", value, base_url=settings.base_url, price=settings.price, recipe=settings.recipe)
+    return served._replace(batch=settings.batch)
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +52,7 @@ async def open_workshop(
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger(settings.ledger, account=str(settings.out.resolve())))
         running = await stack.enter_async_context(_rehearsal_started(speakers))
-        throttles = {served.endpoint.name: Throttle(settings.at_once) for served in running.values()}
+        throttles = {served.endpoint.name: Throttle(settings.in_flight) for served in running.values()}
         teachers = {name: Teacher(served, throttles[served.endpoint.name]) for name, served in running.items()}
         for teacher in teachers.values():
             stack.push_async_callback(teacher.close)
@@ -60,9 +62,22 @@ async def open_workshop(
             print(f"{count}: cut off, perhaps paid; they count against the budget", file=sys.stderr)
         budget = Budget(max_usd=settings.max_usd, max_tokens=settings.max_total_tokens, spent=spent)
         switchboard = Switchboard(teachers, ledger=ledger, budget=budget, watermark=ledger.watermark(stamp.digest))
+        await _open_desks(settings, switchboard, stack)
         beside = settings.out.resolve().parent
         rows, rejected = (stack.enter_context(contextlib.closing(Spool(beside))) for _ in range(2))
         yield Workshop(switchboard, stamp, rows=rows, rejected=rejected)
+
+
+async def _open_desks(settings: BuildSettings, switchboard: Switchboard, stack: contextlib.AsyncExitStack) -> None:
+    """One desk per served model; with --batch that is where its calls go."""
+    desks = {
+        str(teacher.served): BatchDesk(teacher, switchboard.ledger, switchboard.budget, count=switchboard.count)
+        for teacher in switchboard.teachers.values()
+    }
+    for desk in desks.values():
+        await stack.enter_async_context(desk)
+        switchboard.on_stop(desk.stop)
+    switchboard.desks = desks if settings.batch else {}
 
 
 @contextlib.asynccontextmanager

@@ -61,7 +61,7 @@ def estimate(plan: Plan, speakers: Mapping[str, ServedModel]) -> Estimate:
     worst: float | None = 0.0
     for step in plan.steps:
         served = speakers[step.by]
-        price, limit = served.endpoint.price(served.model), served.endpoint.answer_limit
+        price, limit = served.price, served.endpoint.answer_limit
         if price is None or usd is None or worst is None:
             usd = worst = None
             continue
@@ -108,7 +108,7 @@ def reckon(
     unpriced = False
     for step in plan.steps:
         heard, served = measured.get(step.name, ()), speakers[step.by]
-        price = served.endpoint.price(served.model)
+        price = served.price
         unpriced |= price is None
         if not heard:
             continue

@@ -30,6 +30,8 @@ from schemas.settings import BuildSettings, InputError
 
 SHORT = 3
 """Exit code: the seeds ran dry before --rows, and --short was not given."""
+LEAST_WORKERS = 64
+"""Workers of a run that wants fewer rows than that; more than its rows would only stand about."""
 STOPPED = 4
 """Exit code: stopped before the end (Ctrl-C, budget, endpoint lost); the same command goes on where it stood."""
 
@@ -175,7 +177,7 @@ async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous
     goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
     async with Progress(workshop, goal if goal < sys.maxsize else None) as progress:
         try:
-            stopped = await workshop.run(steps, at_once=settings.at_once)
+            stopped = await workshop.run(steps, at_once=min(settings.in_flight, max(goal, LEAST_WORKERS)))
         except Unavailable as lost:
             stopped = str(lost)
         except (Misconfigured, LedgerError):

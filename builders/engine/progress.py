@@ -33,7 +33,10 @@ class Progress:
         goal = f"/{self._rows}" if self._rows else ""
         rejects = self._workshop.turned_down
         money = f"${tally.usd:.4f}" if tally.usd else "$0"
-        trouble = f"  trying again: {self._workshop.switchboard.trouble}" if self._workshop.switchboard.trouble else ""
+        switchboard = self._workshop.switchboard
+        trouble = f"  trying again: {switchboard.trouble}" if switchboard.trouble else ""
+        for remote, through in (item for desk in switchboard.desks.values() for item in desk.states.items()):
+            trouble += f"  {remote}: {through or 'begun'}"
         return (
             f"{done}{goal} rows  {rejects} rejected  {tally.calls} calls ({tally.calls / elapsed:.0f}/s)  "
             f"{tally.from_ledger} from ledger  {tally.tokens_in + tally.tokens_out:,} tokens  {money}  {left}{trouble}"

@@ -2,20 +2,19 @@
 
 import asyncio
 import hashlib
-import json
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
+from builders.engine.batch_desk import BatchDesk
 from builders.engine.budget import Budget, Cost
 from builders.engine.endpoints import ServedModel
 from builders.engine.errors import Interrupted, Misconfigured, Unavailable, Unpaid
 from builders.engine.ledger import Answer, Claim, Ledger
-from builders.engine.teacher import Failure, Teacher, worst_input
+from builders.engine.teacher import Failure, Teacher, cost_of, refusal, worst_input
 from schemas.base import Message, canonical
 
 TRIES_AT_A_WRONG_ADDRESS = 3
@@ -24,7 +23,7 @@ OTHERS_ANSWERED = 3
 """A call fails by its own fault when others were answered between so many of its attempts."""
 SILENCE_SECONDS = 90.0
 """An endpoint that answered anybody this recently is alive: a failing call is tried on."""
-LONGEST_WAIT = 30.0
+LEAST_WAIT, LONGEST_WAIT = 0.05, 30.0
 SECONDS_BETWEEN_LOOKS = 0.25
 """How often a call that another run is buying is looked up."""
 
@@ -73,6 +72,8 @@ class Switchboard:
         """Why nothing is being answered; empty as soon as something is."""
         self.stopping = asyncio.Event()
         """Set to let nothing more leave; what is in flight still lands in the ledger."""
+        self.desks: dict[str, BatchDesk] = {}
+        """Where calls to a served model are handed in for batches; those to others are sent one by one."""
         self._jitter = random.Random(0)
         self._listeners: list[Callable[[], None]] = []
 
@@ -135,8 +136,11 @@ class Switchboard:
         while True:
             self.check()
             heard = teacher.answers
-            async with teacher.throttle.slot():
-                outcome = await self._attempt(teacher, call)
+            if desk := self.desks.get(str(teacher.served)):
+                outcome = await self._attempt_in_batch(desk, teacher, call)
+            else:
+                async with teacher.throttle.slot():
+                    outcome = await self._attempt(teacher, call)
             if not isinstance(outcome, Failure):
                 return outcome
             self.trouble = outcome.message
@@ -146,8 +150,13 @@ class Switchboard:
             self._raise_if_lost(teacher, outcome, attempts)
             if failures >= TRIES and interleaved >= OTHERS_ANSWERED:
                 return await self._remember_refusal(call, outcome)
-            pause = min(LONGEST_WAIT, 0.5 * 2 ** min(attempts - 1, 10)) * self._jitter.uniform(0.5, 1.5)
-            await self._sleep(pause)
+            await self._sleep(self._pause(outcome, attempts))
+
+    def _pause(self, failure: Failure, attempts: int) -> float:
+        """Seconds before the next attempt: what the endpoint asked for, else twice as long each time."""
+        doubling = 0.5 * 2 ** min(attempts - 1, 10)
+        pause = doubling if failure.retry_after is None else max(failure.retry_after, LEAST_WAIT)
+        return min(LONGEST_WAIT, pause) * self._jitter.uniform(0.5, 1.5)
 
     async def _attempt(self, teacher: Teacher, call: Call) -> Answer | Failure | None:
         """Reserve, claim, send, settle: one attempt, with every state of it on disk."""
@@ -169,17 +178,35 @@ class Switchboard:
         finally:
             await self.budget.settle(worst, actual)
 
+    async def _attempt_in_batch(self, desk: BatchDesk, teacher: Teacher, call: Call) -> Answer | Failure | None:
+        """Reserve, hand in, wait for the batch, settle."""
+        worst = self._worst(teacher.served, call)
+        await self.budget.reserve(worst)
+        actual = Cost(0, 0.0)
+        try:
+            self.check()
+            actual = worst  # it may be in a batch until something better is known
+            outcome = await desk.ask(call.key, call.request, worst)
+            actual = cost_of(outcome, worst)
+            return outcome
+        finally:
+            await self.budget.settle(worst, actual)
+
     async def _record(self, claim: Claim, call: Call, outcome: Answer | Failure, worst: Cost) -> Cost:
         if isinstance(outcome, Failure):
             await self.ledger.fail(claim, "doubt" if outcome.doubt else "failed")
-            return worst if outcome.doubt else Cost(0, 0.0)
-        await self.ledger.settle(claim, call.key, outcome)
+        else:
+            await self.ledger.settle(claim, call.key, outcome)
+            self.count(outcome)
+        return cost_of(outcome, worst)
+
+    def count(self, answer: Answer) -> None:
+        """An answer was bought and is on disk."""
         self.trouble = ""
         self.tally.calls += 1
-        self.tally.tokens_in += outcome.tokens_in
-        self.tally.tokens_out += outcome.tokens_out
-        self.tally.usd += outcome.usd or 0.0
-        return Cost(outcome.tokens_in + outcome.tokens_out, outcome.usd or 0.0)
+        self.tally.tokens_in += answer.tokens_in
+        self.tally.tokens_out += answer.tokens_out
+        self.tally.usd += answer.usd or 0.0
 
     async def _remember_refusal(self, call: Call, failure: Failure) -> Answer | None:
         """A call that fails for ever while others are answered must not hold up the run: it is refused."""
@@ -216,14 +243,8 @@ class Switchboard:
 
     def _worst(self, served: ServedModel, call: Call) -> Cost:
         tokens_in, tokens_out = worst_input(call.request), served.endpoint.answer_limit
-        price = served.endpoint.price(served.model)
+        price = served.price
         return Cost(tokens_in + tokens_out, price.usd(tokens_in, tokens_out) if price else 0.0)
-
-
-def refusal(failure: Failure) -> Answer:
-    """A refusal, remembered like an answer so that it is not asked for again."""
-    body = json.dumps({"refused": failure.message}, ensure_ascii=False).encode()
-    return Answer(body, True, False, 0, 0, 0.0, time.time())
 
 
 def json_schema(shape: type[BaseModel]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from builders.engine.budget import Cost
 from builders.engine.endpoints import KEY_OF_BASE_URL, ServedModel
 from builders.engine.ledger import Answer
 from builders.engine.throttle import Throttle, seconds
@@ -45,6 +46,19 @@ class Failure(NamedTuple):
     retry_after: float | None = None
 
 
+def refusal(failure: Failure) -> Answer:
+    """A refusal, remembered like an answer so that it is not asked for again."""
+    body = json.dumps({"refused": failure.message}, ensure_ascii=False).encode()
+    return Answer(body, True, False, 0, 0, 0.0, time.time())
+
+
+def cost_of(outcome: Answer | Failure | None, worst: Cost) -> Cost:
+    """What an attempt came to: nothing, its worst case while that is in doubt, or what was used."""
+    if isinstance(outcome, Answer):
+        return Cost(outcome.tokens_in + outcome.tokens_out, outcome.usd or 0.0)
+    return worst if outcome is not None and outcome.doubt else Cost(0, 0.0)
+
+
 class Teacher:
     """A served model. `send` makes one attempt and never raises for what a server can do."""
 
@@ -75,6 +89,11 @@ class Teacher:
                 client.organization = client.project = None
         self._turns = itertools.cycle(self._clients)
 
+    @property
+    def client(self) -> "openai.AsyncOpenAI":
+        """The client of the first address, where batches go."""
+        return self._clients[0]
+
     async def close(self) -> None:
         """Close the connections."""
         await asyncio.gather(*(client.close() for client in self._clients))
@@ -93,41 +112,42 @@ class Teacher:
         try:
             response = await client.post("/chat/completions", cast_to=httpx2.Response, content=content)
         except openai.APIError as wrong:
-            failure = self._failure(wrong, str(client.base_url))
+            failure = self.failure(wrong, str(client.base_url))
             if failure.kind in ("throttled", "timed out"):
                 self.throttle.pushed_back(failure.retry_after)
             return failure
         return self._answer(request, response)
 
     def _answer(self, request: Mapping[str, Any], response: "httpx2.Response") -> Answer | Failure:
-        body = self._clean(response.content)
+        answer = self.heard(
+            response.content, rehearsal=REHEARSAL_HEADER in response.headers, most_in=lambda: worst_input(request)
+        )
+        if isinstance(answer, str):
+            is_json = "json" in response.headers.get("content-type", "")
+            message = f"{response.url} answered 200 with something that is no chat completion: {answer}"
+            return Failure("unavailable" if is_json else "wrong address", message, doubt=is_json)
+        self.throttle.answered(response.headers)
+        return answer
+
+    def heard(self, body: bytes, *, rehearsal: bool, most_in: Callable[[], int], batch: bool = False) -> Answer | str:
+        """A completion as an Answer; when the body is none, its beginning. `most_in` is asked when no usage is stated."""
+        body = self._clean(body)
         try:
             completion = json.loads(body)
             text = plain_text(completion["choices"][0]["message"].get("content"))
             usage = completion.get("usage")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-            is_json = "json" in response.headers.get("content-type", "")
-            seen = body[:80].decode(errors="replace").replace("\n", " ")
-            message = f"{response.url} answered 200 with something that is no chat completion: {seen!r}"
-            return Failure("unavailable" if is_json else "wrong address", message, doubt=is_json)
+            return repr(body[:80].decode(errors="replace").replace("\n", " "))
         self.last_answer = asyncio.get_running_loop().time()
         self.answers += 1
         self._refusals = 0
-        self.throttle.answered(response.headers)
-        tokens_in = _count(usage, "prompt_tokens") or worst_input(request)
+        tokens_in = _count(usage, "prompt_tokens") or most_in()
         tokens_out = _count(usage, "completion_tokens") or len(text.encode())
-        price = self.served.endpoint.price(self.served.model)
-        return Answer(
-            body=body,
-            refused=False,
-            rehearsal=REHEARSAL_HEADER in response.headers,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            usd=price.usd(tokens_in, tokens_out) if price else None,
-            at=time.time(),
-        )
+        price = self.served._replace(batch=batch).price
+        usd = price.usd(tokens_in, tokens_out) if price else None
+        return Answer(body, False, rehearsal, tokens_in, tokens_out, usd, time.time())
 
-    def _failure(self, wrong: "openai.APIError", url: str) -> Failure:
+    def failure(self, wrong: "openai.APIError", url: str) -> Failure:
         """What an SDK error means. On aiohttp the SDK calls any connection error a time-out, so the causes decide."""
         import aiohttp
         import openai

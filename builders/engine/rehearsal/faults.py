@@ -17,7 +17,11 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 
 class Manners(Record):
-    """How the rehearsal behaves: latency, and the share of answers with each fault. Shares add up to at most 1."""
+    """How the rehearsal behaves: latency, and the share of answers with each fault.
+
+    The shares of `FAULTS` add up to at most 1. They hold online and in batches, where a connection cannot be cut or
+    slow; what only batches do wrong stands apart from that sum.
+    """
 
     latency: float = Field(default=0.0, ge=0)
     """Median seconds before an answer."""
@@ -41,6 +45,12 @@ class Manners(Record):
     """Share of 200 answers that are no chat completion."""
     flawed_item: float = Field(default=0.0, ge=0, le=1)
     """Share of lists with an item outside the schema."""
+    batch_seconds: float = Field(default=0.2, ge=0)
+    """Seconds from the creation of a batch to its results; more when there is more to write than fits."""
+    batch_expired: float = Field(default=0.0, ge=0, le=1)
+    """Share of a batch's requests that are unfinished when it ends; a batch with one of them ends as expired."""
+    batch_failed: float = Field(default=0.0, ge=0, le=1)
+    """Share of batches refused for too many enqueued tokens; the first, then spread evenly."""
     answer_chars: int | None = Field(default=None, gt=0)
     """About how many characters a free answer has."""
     obey: bool = False
@@ -71,3 +81,15 @@ def turn(manners: Manners, body: bytes, attempt: int) -> Turn:
         if drawn < 0:
             return Turn(fault, delay)
     return Turn(None, delay)
+
+
+def unfinished(manners: Manners, body: bytes, attempt: int) -> bool:
+    """Whether a request in a batch is left over when the batch ends; like `turn`, it is another draw each time."""
+    rng = random.Random(hashlib.sha256(b"batch_expired" + body + attempt.to_bytes(4, "big")).digest())
+    return rng.random() < manners.batch_expired
+
+
+def refused(manners: Manners, number: int) -> bool:
+    """Whether the batch that is created as the `number`th, from 1, fails validation."""
+    share = manners.batch_failed
+    return math.ceil(number * share) > math.ceil((number - 1) * share)

@@ -1,0 +1,226 @@
+"""OpenAI's Batch API over HTTP: files up, a batch, its state, its results (platform.openai.com/docs/guides/batch).
+
+Nothing here is sent twice by accident: a batch carries our name in its metadata, and when the answer to its creation
+is lost, the endpoint's own list says whether it exists.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from builders.engine.errors import Misconfigured, Unavailable
+from builders.engine.teacher import REHEARSAL_HEADER, Failure, Teacher
+
+T = TypeVar("T")
+
+MARK = "suwen"
+"""Metadata field that holds the name we gave a batch."""
+TRIES = 8  # waiting 0.5 + 1 + 2 + ... + 30 s between them: about a minute
+LONGEST_WAIT = 30.0
+LOOKS = 3
+"""How often a batch that may exist is looked for: the list can lag behind its creation."""
+SECONDS_BETWEEN_LOOKS = 1.0
+CLOCKS_APART = 86_400.0
+"""Seconds that the endpoint's clock may differ from ours."""
+PAGE = 100
+OVER = ("completed", "failed", "expired", "cancelled", "gone")
+
+
+class State(NamedTuple):
+    """Where a batch stands."""
+
+    status: str
+    """As the endpoint says it; `gone` when it knows no such batch."""
+    files: tuple[str, ...] = ()
+    """Its result files: answers, then errors."""
+    trouble: tuple[tuple[str, str], ...] = ()
+    """Code and message of all that keeps it from running."""
+    done: str = ""
+    """Requests that are through, of all."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in OVER
+
+
+class Result(NamedTuple):
+    """One line of a result file."""
+
+    key: str
+    status: int
+    """HTTP status of its response; 0 when it was never executed."""
+    body: bytes
+    said: str
+    """What went wrong, if anything."""
+    rehearsal: bool
+
+
+class BatchApi:
+    """The batches of one teacher. Methods try again where that helps, then raise Unavailable; or Misconfigured at once."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+        self._client = teacher.client
+
+    async def submit(self, name: str, lines: Iterable[bytes]) -> str:
+        """Hand in lines (see `line_of`) as one batch that carries `name`; returns its id."""
+        data = b"".join(lines)
+        file = await self._tried(lambda: self._client.files.create(file=("suwen.jsonl", data), purpose="batch"))
+        for attempt in range(TRIES):
+            made = await self._once(
+                lambda: self._client.batches.create(
+                    input_file_id=_id(file), endpoint="/v1/chat/completions", completion_window="24h", metadata={MARK: name}
+                )
+            )  # fmt: skip
+            if not isinstance(made, Failure) and _id(made):
+                return _id(made)
+            failure = made if isinstance(made, Failure) else _nonsense(made)
+            if failure.doubt and (found := await self.find(name, since=0.0)):
+                return found
+            await self._wait(failure, attempt)
+        raise AssertionError("the last wait raises")
+
+    async def find(self, name: str, *, since: float) -> str | None:
+        """The id of the batch that carries a name, among those created after `since` (Unix time); None when there is none."""
+        for look in range(LOOKS):
+            if found := await self._listed(name, since):
+                return found
+            if look + 1 < LOOKS:
+                await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        return None
+
+    async def _listed(self, name: str, since: float) -> str | None:
+        after: dict[str, object] = {}
+        while True:
+            page = await self._tried(lambda: self._client.batches.list(limit=PAGE, extra_query=after))  # noqa: B023 called at once
+            for one in page.data or ():
+                if (one.metadata or {}).get(MARK) == name:
+                    return one.id
+            if not page.data or not page.has_more or page.data[-1].created_at < since - CLOCKS_APART:
+                return None
+            after = {"after": page.data[-1].id}
+
+    async def look(self, remote: str) -> State:
+        """Where a batch stands now."""
+        import openai
+
+        async def retrieved() -> Any:
+            try:
+                return await self._client.batches.retrieve(remote)
+            except openai.NotFoundError:
+                return State("gone")
+
+        batch = await self._tried(retrieved)
+        if isinstance(batch, State):
+            return batch
+        files = tuple(file for file in (batch.output_file_id, batch.error_file_id) if file)
+        errors = (batch.errors.data or ()) if batch.errors else ()
+        counts = batch.request_counts
+        done = f"{counts.completed + counts.failed:,} of {counts.total:,}" if counts and counts.total else ""
+        return State(batch.status or "", files, tuple((one.code or "", one.message or "") for one in errors), done)
+
+    async def results(self, file: str) -> AsyncIterator[Result]:
+        """The lines of a result file, in the order the endpoint wrote them; read anew from the start when it breaks off."""
+        seen: set[str] = set()
+        for attempt in range(TRIES):
+            try:
+                async for result in self._streamed(file):
+                    if result.key not in seen:
+                        seen.add(result.key)
+                        yield result
+            except _Broken as broken:
+                await self._wait(broken.failure, attempt)
+            else:
+                return
+
+    async def _streamed(self, file: str) -> AsyncIterator[Result]:
+        """Split at newlines alone: JSON may hold what Python takes for line ends."""
+        import httpx2
+        import openai
+
+        rest = b""
+        try:
+            async with self._client.files.with_streaming_response.content(file) as response:
+                rehearsal = REHEARSAL_HEADER in response.headers
+                async for chunk in response.iter_bytes():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line.strip():
+                            yield _result(line, rehearsal=rehearsal)
+            if rest.strip():
+                yield _result(rest, rehearsal=rehearsal)
+        except openai.APIError as wrong:
+            raise _Broken(self._teacher.failure(wrong, str(self._client.base_url))) from None
+        except (httpx2.HTTPError, ValueError) as wrong:
+            raise _Broken(Failure("unavailable", f"{self._client.base_url}: file {file} broke off ({wrong})")) from None
+
+    async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The answer to a question that may be asked again."""
+        for attempt in range(TRIES):
+            found = await self._once(call)
+            if isinstance(found, Failure):
+                await self._wait(found, attempt)
+            elif isinstance(found, str | list):
+                await self._wait(_nonsense(found), attempt)
+            else:
+                return found
+        raise AssertionError("the last wait raises")
+
+    async def _once(self, call: Callable[[], Awaitable[T]]) -> T | Failure:
+        import openai
+
+        try:
+            return await call()
+        except openai.APIError as wrong:
+            return self._teacher.failure(wrong, str(self._client.base_url))
+
+    async def _wait(self, failure: Failure, attempt: int) -> None:
+        if failure.kind in ("misconfigured", "refused"):
+            raise Misconfigured(f"--batch: {failure.message}")
+        if attempt + 1 == TRIES:
+            raise Unavailable(f"--batch: {failure.message} ({TRIES} attempts)")
+        await asyncio.sleep(max(failure.retry_after or 0.0, min(LONGEST_WAIT, 0.5 * 2**attempt)))
+
+
+class _Broken(Exception):
+    """A result file could not be read to its end."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def line_of(key: str, request: Mapping[str, Any]) -> bytes:
+    """A chat request as a line of an input file; its key comes back with the result."""
+    line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": request}
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _result(line: bytes, *, rehearsal: bool) -> Result:
+    """A line as it counts: its HTTP status decides, for a response that is an error has no `error` of its own."""
+    found = json.loads(line)
+    response, error = found.get("response") or {}, found.get("error") or {}
+    body = response.get("body")
+    said = str(error.get("message") or error.get("code") or "")
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        said = str(body["error"].get("message") or said)
+    status = response.get("status_code")
+    return Result(
+        key=str(found.get("custom_id")),
+        status=status if isinstance(status, int) else 0,
+        body=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+        said=said,
+        rehearsal=rehearsal,
+    )
+
+
+def _id(made: Any) -> str:
+    """The id of what was made; "" when the answer was something else, which the client does not check."""
+    id = getattr(made, "id", None)
+    return id if isinstance(id, str) else ""
+
+
+def _nonsense(answer: Any) -> Failure:
+    return Failure("unavailable", f"the endpoint answered 200 with something else: {str(answer)[:80]!r}", doubt=True)
