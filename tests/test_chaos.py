@@ -24,7 +24,7 @@ ROWS = {"single calls": 60, "many turns": 24, "batches": 16}
 ANSWERS = {"single calls": 72, "many turns": 120, "batches": 24}
 """About how many answers a build needs."""
 HOWS = ("kill -9", "kill -TERM", "out of memory")
-LEAST_MEMORY, MOST_MEMORY = 300_000_000, 1_600_000_000
+LEAST_MEMORY, MOST_MEMORY = 500_000_000, 2_800_000_000
 """Address space a build is given when it is to run out of it: from too little to start, to just too little."""
 KILLS = 100
 

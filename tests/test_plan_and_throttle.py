@@ -6,7 +6,7 @@ import pytest
 
 from builders.engine.ask import Heard
 from builders.engine.endpoints import Endpoint, ServedModel
-from builders.engine.plan import Plan, Step, estimate, in_words, pilot, tokens_of, total, wilson
+from builders.engine.plan import Plan, Step, estimate, in_words, pilot, reckon, tokens_of, total, wilson
 from builders.engine.throttle import Throttle, seconds
 from schemas.base import Message
 
@@ -92,10 +92,16 @@ def test_a_dry_run_without_a_price_says_that_the_cost_is_unknown():
     assert "$" not in plan
 
 
+def told(plan, measured, speaker, *, accepted):
+    """What a pilot of so many rows, none of them rejected, says of a run of eight."""
+    share = wilson(accepted, accepted)
+    return pilot(reckon(plan, measured, {"teacher": speaker}, share), share, 8, accepted=accepted, judged=accepted)
+
+
 def test_a_pilot_reckons_the_whole_run_from_its_answers():
     answers = Plan((Step("answers", 8, 100, 500),))
     measured = {"answers": [heard(None, tokens=1_000_100), heard(9.9, tokens=3_000_100)]}  # $1 and $3 at today's price
-    said = pilot(answers, measured, {"teacher": served((0.0, 1.0))}, rows=8, accepted=20, judged=20)
+    said = told(answers, measured, served((0.0, 1.0)), accepted=20)
     assert "20 rows accepted of 20 judged (84% to 100% expected)" in said  # Wilson, see above
     assert "answers: 2000100 tokens a call over 2 calls" in said
     # mean: 8 calls at $2. Low: 16 - 17.531 < 0. High: the share may be 0.8389, so 8 / 0.8389 = 9.5366 calls:
@@ -105,8 +111,7 @@ def test_a_pilot_reckons_the_whole_run_from_its_answers():
 
 def test_a_pilot_without_a_price_does_not_claim_that_the_run_is_free():
     answers = Plan((Step("answers", 8, 100, 500),))
-    measured, speakers = {"answers": [heard(1.0), heard(1.0)]}, {"teacher": served(None)}
-    said = pilot(answers, measured, speakers, rows=8, accepted=2, judged=2)
+    said = told(answers, {"answers": [heard(1.0), heard(1.0)]}, served(None), accepted=2)
     assert "unknown" in said
     assert "$0.0000" not in said
 

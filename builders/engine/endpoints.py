@@ -122,6 +122,7 @@ def served_model(flag: str, value: str, *, base_url: str | None, price: str | No
     model, _, name = value.partition("@")
     known = {"openai": OPENAI, "rehearsal": REHEARSAL, **_configured(recipe)}
     if base_url:
+        model = value if name and name not in known else model  # an @ of the model's own: REPO@REVISION
         endpoint = _at(base_url, known.get(name))
     elif model == "rehearsal" and not name:
         endpoint = known["rehearsal"]

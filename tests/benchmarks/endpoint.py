@@ -33,6 +33,10 @@ class Endpoint:
         head = {"id": str(self.answered), "object": "chat.completion", "created": 0, "model": body["model"]}
         return web.json_response({**head, "choices": [choice], "usage": usage})
 
+    async def models(self, _: web.Request) -> web.Response:
+        """GET /v1/models, which some clients wait for."""
+        return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
+
     async def stats(self, _: web.Request) -> web.Response:
         """GET /stats."""
         return web.json_response({"answered": self.answered})
@@ -43,6 +47,7 @@ async def serve(port: int, *, median: float, sigma: float) -> None:
     endpoint = Endpoint(median=median, sigma=sigma)
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/v1/chat/completions", endpoint.chat)
+    app.router.add_get("/v1/models", endpoint.models)
     app.router.add_get("/stats", endpoint.stats)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
