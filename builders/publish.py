@@ -14,8 +14,6 @@ from pydantic_settings import CliPositionalArg
 
 from schemas.settings import InputError, Settings, run_command
 
-STOPPED = 4
-
 
 class Publish(Settings):
     """Publish a release folder in a data set repository on the Hugging Face Hub."""
@@ -38,11 +36,10 @@ def main(settings: Publish) -> int:
     from builders.engine.errors import Unavailable
     from builders.engine.folder import manifest_of, only_builder_of
     from builders.engine.hub import HubRepo
+    from builders.engine.produce import STOPPED
     from builders.engine.push import push
 
-    manifest = manifest_of(settings.folder, "--push")
-    figures = {"rows": sum(manifest.get("splits", {}).values()), "version": manifest["version"]}
-    pushed = None
+    manifest = manifest_of(settings.folder, "FOLDER")
     try:
         with only_builder_of(settings.folder):
             repo = HubRepo(settings.push)
@@ -50,10 +47,13 @@ def main(settings: Publish) -> int:
     except Unavailable as lost:
         print(f"stopped: {lost}; the same command goes on where it stood", file=sys.stderr)
         return STOPPED
+    except KeyboardInterrupt:
+        print("ended at once; the same command goes on where it stood", file=sys.stderr)
+        return STOPPED
     except OSError as wrong:
         raise InputError(f"{wrong.filename or settings.folder}: {wrong.strerror or wrong}") from None
     say_where_it_is(pushed, settings.folder, manifest["config"])
-    last_line({**figures, "path": str(settings.folder)}, pushed)
+    last_line({"version": manifest["version"], "path": str(settings.folder)}, pushed)
     return 0
 
 

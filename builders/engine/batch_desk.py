@@ -159,7 +159,7 @@ class BatchDesk:
         remote = batch.remote or await self._api.find(batch.uuid, since=batch.at)
         if remote is None:  # killed before it was sent
             await self._book.close(batch)
-            await self._let_go(batch.calls, Failure("unavailable", "never sent"), taken_over=True)
+            self._let_go(batch.calls, Failure("unavailable", "never sent"), taken_over=True)
             return
         if batch.remote is None:
             await self._book.submitted(batch, remote)
@@ -183,7 +183,7 @@ class BatchDesk:
             await self._settle(chunk, open_calls, taken_over=taken_over)
         await self._book.close(batch, doubtful=state.status == "gone")
         del self.states[remote]
-        await self._let_go(open_calls.values(), _fate_of_the_rest(remote, state), taken_over=taken_over)
+        self._let_go(open_calls.values(), _fate_of_the_rest(remote, state), taken_over=taken_over)
         _stop_if_told(remote, state)
 
     async def _until_over(self, remote: str) -> State:
@@ -202,7 +202,7 @@ class BatchDesk:
         outcomes = [self._outcome(result, call) for result, call in zip(results, calls, strict=True)]
         await asyncio.gather(*(self._record(call, outcome) for call, outcome in zip(calls, outcomes, strict=True)))
         for call, outcome in zip(calls, outcomes, strict=True):
-            await self._done(call, outcome, taken_over=taken_over)
+            self._done(call, outcome, taken_over=taken_over)
 
     def _outcome(self, result: Result, call: OpenCall) -> Answer | Failure:
         if result.status == 200:
@@ -226,14 +226,14 @@ class BatchDesk:
         else:
             await self._ledger.fail(call.claim, "doubt" if outcome.doubt else "failed")
 
-    async def _let_go(self, calls: Iterable[OpenCall], fate: Failure, *, taken_over: bool) -> None:
+    def _let_go(self, calls: Iterable[OpenCall], fate: Failure, *, taken_over: bool) -> None:
         """Calls that did not come in: they can be asked again."""
         for call in calls:
-            await self._done(call, fate, taken_over=taken_over)
+            self._done(call, fate, taken_over=taken_over)
 
-    async def _done(self, call: OpenCall, outcome: Outcome, *, taken_over: bool) -> None:
+    def _done(self, call: OpenCall, outcome: Outcome, *, taken_over: bool) -> None:
         if taken_over and call.ours:
-            await self._budget.settle(call.worst, cost_of(outcome, call.worst))
+            self._budget.settle(call.worst, cost_of(outcome, call.worst))
         self._tell(call.key, outcome)
 
     def _tell(self, key: str, outcome: Outcome) -> None:

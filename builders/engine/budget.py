@@ -1,6 +1,7 @@
 """Money and tokens that may still be spent: the worst case is reserved before a call, the truth settled after it."""
 
 import asyncio
+from collections import deque
 from typing import NamedTuple
 
 from builders.engine.errors import OutOfBudget
@@ -26,7 +27,7 @@ class Cost(NamedTuple):
 
 
 class Budget:
-    """Shares what is left among the calls in flight.
+    """Shares what is left among the calls in flight, first come first served.
 
     A call that does not fit waits for others to settle below their worst case; when nothing is in flight and it still
     does not fit, the budget is out.
@@ -38,29 +39,47 @@ class Budget:
         self.used = Cost(spent.tokens + spent.doubtful_tokens, spent.usd + spent.doubtful_usd)
         """Settled and doubtful spending of this account, over all runs."""
         self.reserved = Cost(0, 0.0)
-        self._settled = asyncio.Condition()
+        self._queue: deque[tuple[Cost, asyncio.Future[None]]] = deque()
 
     async def reserve(self, worst: Cost) -> None:
         """Set the worst case aside; raises OutOfBudget when it can never fit."""
-        async with self._settled:
-            while not self._fits(worst):
-                if self.reserved == (0, 0.0):
-                    raise OutOfBudget(self._why(worst))
-                await self._settled.wait()
-            self.reserved = Cost(self.reserved.tokens + worst.tokens, self.reserved.usd + worst.usd)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((worst, turn))
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.settle(worst, Cost(0, 0.0))
+            raise
 
     def take_over(self, worst: Cost) -> None:
         """Calls of an earlier run that are coming in after all: what was held as doubtful is reserved again."""
         self.used = Cost(self.used.tokens - worst.tokens, max(0.0, self.used.usd - worst.usd))
         self.reserved = Cost(self.reserved.tokens + worst.tokens, self.reserved.usd + worst.usd)
 
-    async def settle(self, worst: Cost, actual: Cost) -> None:
+    def settle(self, worst: Cost, actual: Cost) -> None:
         """Replace a reservation by what the call came to."""
-        async with self._settled:
-            left = Cost(self.reserved.tokens - worst.tokens, self.reserved.usd - worst.usd)
-            self.reserved = left if left.tokens else Cost(0, 0.0)  # no float dust when nothing is in flight
-            self.used = Cost(self.used.tokens + actual.tokens, self.used.usd + actual.usd)
-            self._settled.notify_all()
+        left = Cost(self.reserved.tokens - worst.tokens, self.reserved.usd - worst.usd)
+        self.reserved = left if left.tokens else Cost(0, 0.0)  # no float dust when nothing is in flight
+        self.used = Cost(self.used.tokens + actual.tokens, self.used.usd + actual.usd)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let in whoever fits, in order; whoever is first, does not fit and has nothing to wait for is told so."""
+        while self._queue:
+            worst, turn = self._queue[0]
+            fits = self._fits(worst)
+            if not (fits or turn.done() or self.reserved == (0, 0.0)):
+                return
+            self._queue.popleft()
+            if turn.done():
+                continue
+            if fits:
+                self.reserved = Cost(self.reserved.tokens + worst.tokens, self.reserved.usd + worst.usd)
+                turn.set_result(None)
+            else:
+                turn.set_exception(OutOfBudget(self._why(worst)))
 
     def _fits(self, worst: Cost) -> bool:
         usd = self.used.usd + self.reserved.usd + worst.usd

@@ -79,7 +79,9 @@ def produce(settings: BuildSettings, job: Job) -> int:
             f"{where}: {wrong.strerror or wrong}. Answers paid for are safe in {settings.ledger}"
         ) from None
     except KeyboardInterrupt:
-        print(f"ended at once; calls in flight may have been paid for. {_resume(settings)}", file=sys.stderr)
+        print(
+            f"ended at once; what was in flight may have been done all the same. {_resume(settings)}", file=sys.stderr
+        )
         return STOPPED
 
 

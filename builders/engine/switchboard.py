@@ -176,7 +176,7 @@ class Switchboard:
             actual = await self._record(claim, call, outcome, worst)
             return outcome
         finally:
-            await self.budget.settle(worst, actual)
+            self.budget.settle(worst, actual)
 
     async def _attempt_in_batch(self, desk: BatchDesk, teacher: Teacher, call: Call) -> Answer | Failure | None:
         """Reserve, hand in, wait for the batch, settle."""
@@ -190,7 +190,7 @@ class Switchboard:
             actual = cost_of(outcome, worst)
             return outcome
         finally:
-            await self.budget.settle(worst, actual)
+            self.budget.settle(worst, actual)
 
     async def _record(self, claim: Claim, call: Call, outcome: Answer | Failure, worst: Cost) -> Cost:
         if isinstance(outcome, Failure):
