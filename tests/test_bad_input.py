@@ -36,6 +36,9 @@ REHEARSE = ("--teacher", "rehearsal", "--rows", 3, "--out", "set")
         (("--out", "full"), "--out full: holds files that no builder wrote"),
         (("--out", "other"), "--out other: holds a release of chats, not of distilled_instructions; name another folder"),
         (("--ledger", "full"), "ledger full: is a folder"),
+        (("--pr",), "--pr: say where to, with --push ORG/NAME"),
+        (("--public",), "--public: say where to, with --push ORG/NAME"),
+        (("--push", "org/name"), "--push: --teacher is the rehearsal; its rows stay here"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_and_exit_code_2(distill, arguments, line):
