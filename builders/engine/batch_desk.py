@@ -5,7 +5,6 @@ name is in the ledger before a byte leaves, so whatever is killed when, the next
 """
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -74,13 +73,17 @@ class BatchDesk:
 
     async def ask(self, key: str, request: Mapping[str, Any], worst: Cost) -> Outcome:
         """Hand in a call and wait for its fate; None when somebody else has or is buying it."""
-        if self._ended is not None:
-            raise self._ended
+        self.check()
         if key not in self._coming:
             self._coming[key] = asyncio.get_running_loop().create_future()
             self._waiting.append(_HandedIn(key, line_of(key, request), worst))
             self._arrived.set()
         return await asyncio.shield(self._coming[key])
+
+    def check(self) -> None:
+        """Raise what ended the fetching, if anything did: nobody is to wait for it any more."""
+        if self._ended is not None:
+            raise self._ended
 
     def stop(self) -> None:
         """Wait for nothing more; batches go on without us."""
@@ -110,10 +113,12 @@ class BatchDesk:
         while True:
             for batch in await self._book.take_over():
                 self._start(self._resume(batch))
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._arrived.wait(), SECONDS_BETWEEN_TAKEOVERS)
-                if handed_in := await self._gathered():
-                    self._start(self._submit(handed_in))
+            except TimeoutError:
+                continue
+            if handed_in := await self._gathered():
+                self._start(self._submit(handed_in))
 
     async def _gathered(self) -> list[_HandedIn]:
         """What was handed in, once nothing more comes or a batch is full."""

@@ -70,14 +70,14 @@ async def open_workshop(
 
 async def _open_desks(settings: BuildSettings, switchboard: Switchboard, stack: contextlib.AsyncExitStack) -> None:
     """One desk per served model; with --batch that is where its calls go."""
-    desks = {
+    switchboard.in_batches = settings.batch
+    switchboard.desks = {
         str(teacher.served): BatchDesk(teacher, switchboard.ledger, switchboard.budget, count=switchboard.count)
         for teacher in switchboard.teachers.values()
     }
-    for desk in desks.values():
+    for desk in switchboard.desks.values():
         await stack.enter_async_context(desk)
         switchboard.on_stop(desk.stop)
-    switchboard.desks = desks if settings.batch else {}
 
 
 @contextlib.asynccontextmanager

@@ -73,7 +73,9 @@ class Switchboard:
         self.stopping = asyncio.Event()
         """Set to let nothing more leave; what is in flight still lands in the ledger."""
         self.desks: dict[str, BatchDesk] = {}
-        """Where calls to a served model are handed in for batches; those to others are sent one by one."""
+        """Who fetches the batches of each served model."""
+        self.in_batches = False
+        """Whether calls are handed in there rather than sent one by one."""
         self._jitter = random.Random(0)
         self._listeners: list[Callable[[], None]] = []
 
@@ -116,6 +118,8 @@ class Switchboard:
             bought = await self._buy(self.teachers[by], call)
             if bought is not None:
                 return bought, True
+            self.check()
+            self.desks[str(self.teachers[by].served)].check()  # who may be fetching it
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     def on_stop(self, listener: Callable[[], None]) -> None:
@@ -136,8 +140,8 @@ class Switchboard:
         while True:
             self.check()
             heard = teacher.answers
-            if desk := self.desks.get(str(teacher.served)):
-                outcome = await self._attempt_in_batch(desk, teacher, call)
+            if self.in_batches:
+                outcome = await self._attempt_in_batch(self.desks[str(teacher.served)], teacher, call)
             else:
                 async with teacher.throttle.slot():
                     outcome = await self._attempt(teacher, call)
