@@ -90,9 +90,18 @@ def bought(ledger: str = ".suwen/ledger.sqlite") -> set[str]:
     return {json.loads(zlib.decompress(body))["id"].removeprefix("rehearsal-") for (body,) in bodies}
 
 
-def bought_again(server: Rehearsal, durable: set[str]) -> list[str]:
-    """Which of these requests the server has answered more than once."""
-    return [key for key, times in server.answered.items() if times > 1 and key[:16] in durable]
+def receipts(server: Rehearsal, ledger: str = ".suwen/ledger.sqlite") -> dict[str, int]:
+    """Requests whose answers are durable now -> how often the server has answered each by now.
+
+    Once may be too few to ask for: a call that was in flight at an earlier kill was answered to nobody.
+    """
+    durable = bought(ledger)
+    return {key: times for key, times in server.answered.items() if key[:16] in durable}
+
+
+def bought_again(server: Rehearsal, durable: dict[str, int]) -> list[str]:
+    """Which of these requests the server has answered since."""
+    return [key for key, times in durable.items() if server.answered[key] > times]
 
 
 def wait_until(true: Callable[[], bool], child: "subprocess.Popen[str]", seconds: float = 60) -> None:
@@ -103,7 +112,7 @@ def wait_until(true: Callable[[], bool], child: "subprocess.Popen[str]", seconds
         time.sleep(0.003)
 
 
-def check_finished(scene: Scene, durable: set[str], quiet: dict[str, bytes]) -> None:
+def check_finished(scene: Scene, durable: dict[str, int], quiet: dict[str, bytes]) -> None:
     """What must hold after anything: exact rows, the same bytes as undisturbed, nothing durable bought twice."""
     assert scene.data() == quiet
     assert manifest_is_true(Path("set"))

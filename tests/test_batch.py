@@ -259,3 +259,23 @@ def test_rows_of_a_rehearsed_batch_are_marked(rehearsal, distill):
     distill(*at(rehearsal().url), "--batch")
     made = polars.read_parquet("set/distilled_instructions/*.parquet")
     assert made["provenance"].struct.field("rehearsal").all()
+
+
+@pytest.mark.slow
+def test_whoever_waits_for_a_batch_that_cannot_be_fetched_is_not_left_waiting(rehearsal, serve, process, distill):
+    server, broken = rehearsal(batch_seconds=60), []
+
+    async def spoil(request, forward):
+        if broken and request.path.startswith("/v1/batches"):
+            return web.json_response({"error": {"message": "down"}}, status=503)
+        return await forward()
+
+    url = serve(passing_on(server, spoil)) + "/v1"
+    child = process(*at(url), "--batch")
+    wait_for(lambda: server.batches_created)
+    child.kill()
+    child.wait()
+    broken.append(True)
+    lost = distill(*at(url))
+    assert lost.code == 4, lost.talk
+    assert "answered 503: down (8 attempts)" in lost.talk
