@@ -52,7 +52,7 @@ def main(settings: Publish) -> int:
         return STOPPED
     except OSError as wrong:
         raise InputError(f"{wrong.filename or settings.folder}: {wrong.strerror or wrong}") from None
-    say_where_it_is(pushed, settings.folder, manifest["config"])
+    say_where_it_is(pushed, settings.folder, manifest["config"], public=settings.public)
     last_line({"version": manifest["version"], "path": str(settings.folder)}, pushed)
     return 0
 

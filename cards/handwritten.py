@@ -16,6 +16,26 @@ from typing import Any, NamedTuple
 BEGIN = "<!-- generated: the next release replaces what stands from here to the closing mark -->"
 END = "<!-- end of the generated part: what stands outside the marks is kept -->"
 _YAML = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+GENERATED = frozenset(
+    [
+        "language",
+        "license",
+        "pretty_name",
+        "annotations_creators",
+        "language_creators",
+        "multilinguality",
+        "size_categories",
+        "source_datasets",
+        "task_categories",
+        "tags",
+        "configs",
+    ]
+)
+"""YAML keys that are written anew with every release; all others are people's."""
+
+
+Said = tuple[tuple[str, str], dict[str, Any]]
+NOTHING: Said = (("", ""), {})
 
 
 class Handwritten(NamedTuple):
@@ -25,6 +45,11 @@ class Handwritten(NamedTuple):
     after: str
     keys: dict[str, Any]
     """YAML keys, all of them; those that are generated as well do not count."""
+
+    @property
+    def said(self) -> Said:
+        """All that people said: words, and keys of their own."""
+        return self.words, {name: value for name, value in self.keys.items() if name not in GENERATED}
 
     @property
     def words(self) -> tuple[str, str]:
@@ -50,7 +75,11 @@ def handwritten(card: str) -> Handwritten:
     if not isinstance(keys, dict | None):
         raise ValueError("the YAML block is no mapping")
     start, end = body.find(BEGIN), body.rfind(END)  # a row shown in the card may hold the marks as well
-    if start < 0 or end < start:
+    if (start < 0) != (end < 0) or end < start:
+        raise ValueError(
+            "one of the two marks around the generated part is gone; put it back, or take out the other one too"
+        )
+    if start < 0:
         return Handwritten(body, "", keys or {})
     return Handwritten(body[:start], body[end + len(END) :], keys or {})
 
@@ -59,11 +88,9 @@ def with_handwritten(card: str, theirs: Handwritten) -> str:
     """A generated card with what people wrote in its place."""
     import yaml
 
-    ours = handwritten(card)
-    extra = {name: value for name, value in theirs.keys.items() if name not in ours.keys}
-    head = _YAML.match(card)
-    assert head is not None, "a generated card begins with YAML"
-    block = head[1] + (yaml.safe_dump(extra, allow_unicode=True, sort_keys=False) if extra else "")
+    keys = {name: value for name, value in handwritten(card).keys.items() if name in GENERATED}
+    keys |= {name: value for name, value in theirs.keys.items() if name not in GENERATED}
+    block = yaml.safe_dump(keys, allow_unicode=True, sort_keys=False)
     generated = card[card.index(BEGIN) : card.rindex(END) + len(END)]
     before, after = theirs.words
     parts = [part for part in (before, generated, after) if part]

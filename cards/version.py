@@ -52,9 +52,15 @@ def difference(before: "polars.DataFrame", after: "polars.DataFrame") -> Differe
 
 def next_version(previous: str, changes: Difference, *, repackaged: bool) -> str:
     """The version after `previous`; raises ValueError when that is not MAJOR.MINOR.PATCH."""
-    major, minor, patch = (int(part) for part in previous.split("."))
+    major, minor, patch = parts(previous)
     if changes.removed or changes.changed or changes.moved:
         return f"{major + 1}.0.0"
     if changes.added:
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}" if repackaged else previous
+
+
+def parts(version: str) -> tuple[int, int, int]:
+    """MAJOR, MINOR, PATCH of a version, to compare it by; raises ValueError when it is none."""
+    major, minor, patch = (int(part) for part in version.split("."))
+    return major, minor, patch

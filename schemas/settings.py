@@ -25,6 +25,8 @@ RECIPES = Path(__file__).resolve().parent.parent / "trainers" / "recipes"
 """Where a recipe given by name is looked up."""
 
 CALLS_OF_A_BATCH = 10_000
+ONLY_FLAGS = {"push", "public", "pr"}
+"""Settings that no recipe may hold."""
 
 BAD_INPUT = 2
 """Exit code for a wrong flag, file, key or endpoint."""
@@ -140,8 +142,17 @@ class BuildSettings(Settings):
             "pr",
         }
         record = self.model_dump(mode="json", exclude=kept_out | {"max_usd", "max_total_tokens", "price", "base_url"})
-        files = {name: value.name for name, value in self if name in record and isinstance(value, Path)}
-        return record | files
+        return record | {
+            name: _without_folders(value) for name, value in self if name in record and _holds_paths(value)
+        }
+
+
+def _holds_paths(value: Any) -> bool:
+    return isinstance(value, Path) or (isinstance(value, tuple) and any(isinstance(one, Path) for one in value))
+
+
+def _without_folders(value: Any) -> Any:
+    return value.name if isinstance(value, Path) else [_without_folders(one) for one in value]
 
 
 S = TypeVar("S", bound=Settings)
@@ -162,6 +173,8 @@ def parse(family: type[S], arguments: Sequence[str]) -> S:
     """Settings from the flags and the recipe they name; raises InputError with one line on anything wrong."""
     recipe = _recipe_of(arguments)
     values = recipe_table(recipe, family.command) if recipe else {}
+    if sends := sorted(ONLY_FLAGS & set(values)):
+        raise InputError(f"recipe {recipe}: {sends[0]} belongs on the command line: a file must not make data leave")
     unknown = sorted(set(values) - set(family.model_fields))
     if unknown:
         raise InputError(

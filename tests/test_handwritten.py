@@ -32,9 +32,9 @@ def test_yaml_keys_of_people_stay_and_generated_ones_are_replaced():
 
 
 def test_a_card_without_marks_is_all_theirs_and_stands_before_ours():
-    new = with_handwritten(card("# Rows"), handwritten("---\ntags: [medical]\n---\n# My data\n\nAbout it.\n"))
+    new = with_handwritten(card("# Rows"), handwritten("---\nviewer: false\n---\n# My data\n\nAbout it.\n"))
     assert new.index("# My data") < new.index(BEGIN) < new.index("# Rows")
-    assert "tags:\n- medical\n" in new
+    assert "viewer: false\n" in new
     assert handwritten("# No YAML at all").words == ("# No YAML at all", "")
 
 

@@ -18,7 +18,7 @@ from hub_server import client_env, running_hub
 
 from builders.engine.rehearsal.replies import reply
 
-REPO = "org/instructions"
+REPO = "clinic/instructions"
 CONFIG = "distilled_instructions"
 SMALL = ("--departments", "儿科,骨科", "--roles", "患者", "--license", "cc-by-4.0", "--out", "set")
 
@@ -41,11 +41,20 @@ def push(hub, serve, tmp_path):
     where = ("--teacher", "scripted", "--base-url", f"{serve(teach)}/v1")
 
     def run(
-        *flags: object, module: str = "distill_instructions", token: str | None = "hf_good", to: str | None = REPO
+        *flags: object,
+        module: str = "distill_instructions",
+        token: str | None = "hf_good",
+        to: str | None = REPO,
+        env: dict[str, str] | None = None,
     ) -> Outcome:
         words = [*map(str, flags), *(("--push", to) if to else ())]
         command = [sys.executable, "-m", f"builders.{module}", *(where if module != "publish" else ()), *words]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **client_env(hub, tmp_path / "hf", token=token or "")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            **client_env(hub, tmp_path / "hf", token=token or ""),
+            **(env or {}),
+        }
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert "Traceback" not in ended.stderr, ended.stderr
         assert not token or token not in ended.stdout + ended.stderr
@@ -196,7 +205,7 @@ def test_a_pull_request_is_not_tagged_until_it_is_merged(push, hub):
     assert "/discussions/1" in proposed.said["pushed"]["pull_request"]
     assert hub.repos[REPO].tags == {}
     assert titles(hub) == ["initial commit"]
-    assert "next, once it is merged: python -m builders.publish set --push org/instructions" in proposed.talk
+    assert ": python -m builders.publish set --push clinic/instructions" in proposed.talk
     merged = hub.merge(REPO, 1)
     tagged = push("set", module="publish")
     assert tagged.code == 0, tagged.talk
@@ -224,18 +233,35 @@ def test_what_people_write_into_the_card_on_the_hub_stays(push, hub):
     assert push(*SMALL, "--rows", 12).code == 0  # and the folder and the Hub do not disagree afterwards
 
 
-def test_what_was_written_here_goes_up_unless_the_hub_says_something_else(push, hub):
+def edit_here(words: str) -> None:
+    with Path("set/README.md").open("a") as card:
+        card.write(f"\n{words}\n")
+
+
+def edit_there(hub, words: str) -> None:
+    card = hub.repos[REPO].files("main")["README.md"]
+    hub.commit(REPO, {"README.md": card + f"\n{words}\n".encode()}, "an edit in the browser")
+
+
+def test_words_written_here_or_there_go_on_and_when_both_changed_it_is_said(push, hub):
     push(*SMALL, "--rows", 6, to=None)
-    with Path("set/README.md").open("a") as card:
-        card.write("\nWritten here.\n")
+    edit_here("Written here.")
+    push(*SMALL, "--rows", 6)
+    assert b"Written here." in hub.repos[REPO].files("v1.0.0")["README.md"]
+    shutil.copytree("set", "behind")
+    edit_there(hub, "Written there.")
     push(*SMALL, "--rows", 8)
-    assert (
-        "Written here."
-        in hub.repos[REPO].files("v1.1.0" if "v1.1.0" in hub.repos[REPO].tags else "main")["README.md"].decode()
-    )
-    with Path("set/README.md").open("a") as card:
-        card.write("\nAnd more.\n")
-    differing = push(*SMALL, "--rows", 10)
+    edit_here("More from here.")
+    push(*SMALL, "--rows", 10)
+    both = hub.repos[REPO].files("v1.2.0")["README.md"].decode()
+    assert "Written here.\n\nWritten there.\n\nMore from here." in both
+    shutil.rmtree("set")
+    Path("behind").rename("set")  # another machine, whose card is older
+    push(*SMALL, "--rows", 12)
+    assert both[both.rindex("-->") :] in hub.repos[REPO].files("v1.3.0")["README.md"].decode()
+    edit_here("One thing.")
+    edit_there(hub, "Another thing.")
+    differing = push(*SMALL, "--rows", 14)
     assert differing.code == 2
     assert "differ; make the folder's like the Hub's" in differing.talk
 
@@ -265,19 +291,34 @@ def test_rows_without_a_licence_are_refused(push, hub):
     assert writes(hub) == []
 
 
+def test_a_tag_that_something_else_has_is_passed_over(push, hub):
+    hub.repos[REPO] = Repo(REPO, private=True)
+    hub.repos[REPO].tags["v1.0.0"] = hub.repos[REPO].head
+    made = push(*SMALL, "--rows", 4)
+    assert (made.code, made.said["version"]) == (0, "1.1.0"), made.talk
+    again = push(*SMALL, "--rows", 4)
+    assert (again.code, again.said["version"], again.said["pushed"]["tag"]) == (0, "1.1.0", "v1.1.0"), again.talk
+
+
 def test_a_public_repository_needs_to_be_named_as_such(push, hub):
     hub.repos[REPO] = Repo(REPO, private=False)
     refused = push(*SMALL, "--rows", 4)
     assert refused.code == 2
     assert "the repository is public; say --public if that is meant" in refused.talk
+    assert push.asked == []
     assert push(*SMALL, "--rows", 4, "--public").code == 0
-    assert push(*SMALL, "--rows", 4, "--public", to="org/new").code == 0
-    assert not hub.repos["org/new"].private
+    assert push(*SMALL, "--rows", 4, "--public", to="clinic/new").code == 0
+    assert not hub.repos["clinic/new"].private
 
 
 @pytest.mark.parametrize(
     ("token", "says"),
-    [(None, "no token; set HF_TOKEN"), ("hf_wrong", "does not know this token"), ("hf_read", "may not do that")],
+    [
+        (None, "no token; set HF_TOKEN"),
+        ("hf_wrong", "does not know this token"),
+        ("hf_read", "may not do that"),
+        ("hf_gööd", "HF_TOKEN holds characters that no token has"),
+    ],
 )
 def test_a_token_that_cannot_push_is_said_so_before_anything_is_asked(push, hub, token, says):
     hub.repos[REPO] = Repo(REPO, private=True)
@@ -310,7 +351,9 @@ def test_a_folder_that_was_changed_or_goes_on_from_another_release_is_refused(pu
     push(*SMALL, "--rows", 12, "--out", "other", "--seed", 1, to=None)
     other = push("other", module="publish")
     assert other.code == 2
-    assert "there is another v1.0.0; build with --push, which continues from the Hub" in other.talk
+    assert (
+        "v1.0.0 is taken there; build with --push, which continues from the Hub and takes a free version" in other.talk
+    )
     manifest = json.loads(Path("other/manifest.json").read_text())
     Path("other/manifest.json").write_text(json.dumps({**manifest, "version": "1.1.0"}))
     claimed = push("other", module="publish")
@@ -323,6 +366,35 @@ def test_a_folder_that_was_changed_or_goes_on_from_another_release_is_refused(pu
     assert f"{shard} is not the file that manifest.json names" in changed.talk
 
 
+def test_a_pull_request_that_is_open_is_not_opened_again(push, hub):
+    push(*SMALL, "--rows", 6, "--pr")
+    again = push(*SMALL, "--rows", 6, "--pr")
+    assert again.code == 2
+    assert "pull request 1 proposes v1.0.0; merge or close it first" in again.talk
+
+
+def test_files_that_would_be_loaded_with_ours_or_kept_out_by_a_gitignore_are_named(push, hub):
+    hub.repos[REPO] = Repo(REPO, private=True)
+    hub.commit(REPO, {f"{CONFIG}/train-old.parquet": b"PAR1"}, "somebody's data")
+    strange = push(*SMALL, "--rows", 6)
+    assert strange.code == 2
+    assert f"holds {CONFIG}/train-old.parquet, which no release made" in strange.talk
+    hub.commit(REPO, {".gitignore": b"*.parquet"}, "ignore", delete=[f"{CONFIG}/train-old.parquet"])
+    ignored = push(*SMALL, "--rows", 6)
+    assert ignored.code == 2
+    assert f"the .gitignore there keeps out {CONFIG}/" in ignored.talk
+    assert "v1.0.0" not in hub.repos[REPO].tags
+
+
+def test_a_file_that_is_gone_from_the_folder_is_written_again(push, hub):
+    push(*SMALL, "--rows", 6)
+    shard = next(Path("set", CONFIG).glob("train-*"))
+    whole = shard.read_bytes()
+    shard.unlink()
+    assert push(*SMALL, "--rows", 6).code == 0
+    assert shard.read_bytes() == whole
+
+
 def test_a_hub_that_gives_back_something_else_is_noticed(push, hub):
     def spoil():
         repo = hub.repos[REPO]
@@ -333,6 +405,41 @@ def test_a_hub_that_gives_back_something_else_is_noticed(push, hub):
     spoilt = push(*SMALL, "--rows", 6)
     assert spoilt.code == 2
     assert "is not the file that manifest.json names" in spoilt.talk
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("http://host:port", "HF_ENDPOINT is no address"),
+        ("https://me:secret@mirror", "HF_ENDPOINT carries a credential"),
+    ],
+)
+def test_an_address_of_the_hub_that_is_none_or_holds_a_secret_is_not_used(push, monkeypatch, address, says):
+    refused = push(*SMALL, "--rows", 4, env={"HF_ENDPOINT": address})
+    assert refused.code == 2
+    assert says in refused.talk
+    assert "secret" not in refused.talk
+    assert push.asked == []
+
+
+def test_a_place_that_is_somebody_elses_and_a_card_that_cannot_be_read_are_one_line(push, hub):
+    stranger = push(*SMALL, "--rows", 4, to="somebody-else/set")
+    assert stranger.code == 2
+    assert "somebody-else is neither this token's user nor one of its organisations" in stranger.talk
+    hub.repos[REPO] = Repo(REPO, private=True)
+    hub.commit(REPO, {"README.md": "# 数据".encode("gb18030")}, "a card in another encoding")
+    odd = push(*SMALL, "--rows", 4)
+    assert odd.code == 2
+    assert "README.md there is not UTF-8 text" in odd.talk
+    assert push.asked == []
+
+
+def test_a_recipe_cannot_make_data_leave(push, hub):
+    Path("mine.toml").write_text('[distill_instructions]\npush = "clinic/instructions"\n')
+    refused = push(*SMALL, "--recipe", "mine.toml", to=None)
+    assert refused.code == 2
+    assert "push belongs on the command line" in refused.talk
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "org/na me", "/x"])

@@ -1,6 +1,7 @@
 """What a run says at its end: the count at every arrow, the release, where it was pushed, and the next command to type."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ def say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Rel
         print(f'next: python -c "import datasets; print({load})"', file=sys.stderr)
 
 
-def say_where_it_is(pushed: Pushed, folder: Path, config: str) -> None:
+def say_where_it_is(pushed: Pushed, folder: Path, config: str, *, public: bool) -> None:
     """Where the release stands on the Hub, and what to type next."""
     if pushed.pull_request:
         print(f"{pushed.pull_request} proposes it; nothing is tagged yet", file=sys.stderr)
-        print(f"next, once it is merged: python -m builders.publish {folder} --push {pushed.repo}", file=sys.stderr)
+        command = f"python -m builders.publish {shlex.quote(str(folder))} --push {pushed.repo}{' --public' * public}"
+        print(f"next, once it is merged (before that, it would publish without it): {command}", file=sys.stderr)
         return
     done = "pushed and read back" if pushed.made else "was there already, read back"
     print(f"{pushed.repo} {pushed.tag}: {done}, every SHA-256 as in the manifest", file=sys.stderr)

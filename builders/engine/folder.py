@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -53,7 +54,17 @@ def holds(target: Path, content: str, version: str) -> bool:
     if not (target / MANIFEST).exists():
         return False
     held = manifest_of(target, "--out")
-    return bool(held["content"] == content and held["version"] == version)
+    if held["content"] != content or held["version"] != version:
+        return False
+    return all(_is(target / name, entry["sha256"]) for name, entry in held["files"].items() if name != CARD)
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
 
 
 def read_previous(folder: Path, config: str, *, flag: str) -> Previous:
@@ -193,7 +204,7 @@ def checked_manifest(text: str, where: str) -> dict[str, Any]:
     """A manifest from its text; raises InputError, saying where it stands, when it is none."""
     try:
         manifest = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{where}: {MANIFEST} is not valid JSON") from None
     shapes = {"version": str, "content": str, "config": str, "files": dict}
     for field, shape in shapes.items():
@@ -212,6 +223,7 @@ def checked_manifest(text: str, where: str) -> dict[str, Any]:
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files of a release anew, each whole or not at all."""
     for name, data in files.items():
-        draft = folder / f".{name}.new"
+        draft = folder / f".{Path(name).name}.new"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(data)
         draft.replace(folder / name)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from builders.engine.errors import Unavailable
 from builders.engine.folder import CARD, MANIFEST, Previous, checked_manifest, rows_of
@@ -53,14 +54,20 @@ class HubRepo:
     def __init__(self, name: str) -> None:
         if not NAME.fullmatch(name):
             raise InputError(f"--push {name}: expected ORG/NAME")
+        _check_endpoint(name)
         _no_telemetry()
         import httpx2
         import huggingface_hub
 
         self.name = name
         self._api = huggingface_hub.HfApi()
-        if huggingface_hub.get_token() is None:
+        with self._explained():
+            token = huggingface_hub.get_token()
+        if token is None:
             raise InputError(f"--push {name}: no token; set HF_TOKEN to one that may write")
+        if not re.fullmatch(r"[!-~]+", token):
+            raise InputError(f"--push {name}: HF_TOKEN holds characters that no token has")
+        self._api = huggingface_hub.HfApi(token=token)
         huggingface_hub.get_session().timeout = httpx2.Timeout(SILENCE_SECONDS, connect=30.0)
 
     @property
@@ -85,15 +92,24 @@ class HubRepo:
         manifest = None
         if MANIFEST in names:
             where = f"--push {self.name}"
-            manifest = checked_manifest(self._text(MANIFEST, commit), where)
-        card = self._text(CARD, commit) if CARD in names else None
+            manifest = checked_manifest(self.text(MANIFEST, commit), where)
+        card = self.text(CARD, commit) if CARD in names else None
         tags = {one.name: one.target_commit for one in refs.tags}
         return Head(commit, bool(info.private), names, manifest, card, tags)
 
-    def check_right_to_write(self) -> None:
-        """Raise InputError when this token may not change the repository."""
+    def check_right_to_write(self, head: Head | None) -> None:
+        """Raise InputError when this token may not change the repository, or make it."""
         with self._explained():
-            self._api.auth_check(self.name, repo_type="dataset", write=True)
+            if head is not None:
+                self._api.auth_check(self.name, repo_type="dataset", write=True)
+                return
+            me = self._api.whoami()
+        owner, spaces = self.name.split("/")[0], [me.get("name"), *(one.get("name") for one in me.get("orgs") or ())]
+        role = ((me.get("auth") or {}).get("accessToken") or {}).get("role")
+        if role == "read":
+            raise InputError(f"--push {self.name}: this token may only read; set HF_TOKEN to one that may write")
+        if owner not in spaces:
+            raise InputError(f"--push {self.name}: {owner} is neither this token's user nor one of its organisations")
 
     def previous(self, head: Head, config: str) -> Previous | None:
         """The release of a config that main holds, read through the client's cache."""
@@ -101,7 +117,11 @@ class HubRepo:
             return None
         names = [name for name in head.manifest["files"] if Path(name).match(f"{config}/*.parquet")]
         if not names:
-            raise InputError(f"--push {self.name}: holds a release of {head.manifest['config']}, not of {config}")
+            raise InputError(
+                f"--push {self.name}: holds a release of {head.manifest['config']}, and no rows of {config}"
+            )
+        if gone := [name for name in names if name not in head.names]:
+            raise InputError(f"--push {self.name}: its {MANIFEST} names {gone[0]}, which is not there; put it back")
         with self._explained():
             paths = [
                 Path(self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=head.commit))
@@ -115,12 +135,16 @@ class HubRepo:
             self._api.create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
 
     def commit(
-        self, operations: "Iterable[CommitOperationAdd | CommitOperationDelete]", *, title: str, parent: str, pr: bool
-    ) -> tuple[str, str | None]:
+        self, added: "list[CommitOperationAdd]", deleted: "list[CommitOperationDelete]", *, title: str, parent: str, pr: bool
+    ) -> tuple[str, str | None]:  # fmt: skip
         """One commit on top of `parent`, or a pull request with it; returns the commit and the pull request's address."""
         with self._explained():
+            self._api.preupload_lfs_files(self.name, added, repo_type="dataset", create_pr=pr, free_memory=False)
+        if kept_out := [one.path_in_repo for one in added if one._should_ignore]:  # the client leaves it out silently
+            raise InputError(f"--push {self.name}: the .gitignore there keeps out {kept_out[0]}; take that line out")
+        with self._explained():
             made = self._api.create_commit(
-                self.name, list(operations), commit_message=title, repo_type="dataset", parent_commit=parent, create_pr=pr
+                self.name, [*added, *deleted], commit_message=title, repo_type="dataset", parent_commit=parent, create_pr=pr
             )  # fmt: skip
         return made.oid, made.pr_url
 
@@ -130,6 +154,14 @@ class HubRepo:
             self._api.create_tag(
                 self.name, tag=tag, revision=commit, tag_message=f"Release {tag}", repo_type="dataset", exist_ok=True
             )
+
+    def open_pull_request(self, title: str) -> int | None:
+        """The number of an open pull request with this title."""
+        with self._explained():
+            found = self._api.get_repo_discussions(
+                self.name, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
+            )
+            return next((one.num for one in found if one.title == title), None)
 
     def commit_of(self, path: str) -> str:
         """The latest commit on main that changed a file."""
@@ -153,16 +185,20 @@ class HubRepo:
                 path.unlink()
         return found
 
-    def _text(self, name: str, revision: str) -> str:
+    def text(self, name: str, revision: str) -> str:
+        """A text file at a revision, through the client's cache."""
         with self._explained():
             path = self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=revision)
-        return Path(path).read_text(encoding="utf-8")
+        try:
+            return Path(path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as wrong:
+            raise InputError(f"--push {self.name}: {name} there is not UTF-8 text (byte {wrong.start})") from None
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """The client's errors, as one line that names the repository."""
         import httpx2
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OIDCError
 
         where = f"--push {self.name}"
         try:
@@ -171,6 +207,8 @@ class HubRepo:
             raise _in_words(where, wrong) from None
         except (httpx2.HTTPError, ConnectionError, LocalEntryNotFoundError) as wrong:
             raise Unavailable(f"{where}: {self._api.endpoint} cannot be reached ({_one_line(wrong)})") from None
+        except OIDCError as wrong:
+            raise InputError(f"{where}: {_one_line(wrong)}") from None
         except RuntimeError as wrong:  # "Error while uploading …", with the reason behind it
             cause = wrong.__cause__ or wrong
             if isinstance(cause, HfHubHTTPError):
@@ -204,6 +242,20 @@ def _in_words(where: str, wrong: "HfHubHTTPError") -> Exception:
 
 def _one_line(wrong: BaseException) -> str:
     return " ".join(str(wrong).split())[:MOST_SHOWN] or type(wrong).__name__
+
+
+def _check_endpoint(name: str) -> None:
+    """The client takes HF_ENDPOINT as it is, and prints it."""
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        parts = urlsplit(address)
+        sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise InputError(f"--push {name}: HF_ENDPOINT is no address: expected https://HOST")
+    if parts.username or parts.password:
+        raise InputError(f"--push {name}: HF_ENDPOINT carries a credential; the token belongs in HF_TOKEN")
 
 
 def _no_telemetry() -> None:

@@ -21,8 +21,8 @@ from builders.engine.hub import Head, HubRepo
 from builders.engine.opening import open_workshop, speakers_of
 from builders.engine.plan import Plan
 from builders.engine.progress import Progress
-from builders.engine.push import push
-from builders.engine.release import release
+from builders.engine.push import check_visibility, push
+from builders.engine.release import Continued, release
 from builders.engine.run import Stamp, Workshop, stopped_by_signals
 from builders.engine.steps import Steps
 from schemas.base import PromptUse, Row, canonical
@@ -66,7 +66,8 @@ def produce(settings: BuildSettings, job: Job) -> int:
         with only_builder_of(settings.out):
             place = _place_on_the_hub(settings)
             previous = _release_before(settings, job, place)
-            ended = asyncio.run(_produce(settings, job, speakers, previous))
+            taken = frozenset(place.head.tags) - {place.head.tag} if place and place.head else frozenset()
+            ended = asyncio.run(_produce(settings, job, speakers, Continued(previous, taken)))
             return _publish(settings, job.config, ended, place)
     except (Misconfigured, LedgerError) as wrong:
         raise InputError(str(wrong)) from None
@@ -113,8 +114,10 @@ def _place_on_the_hub(settings: BuildSettings) -> _Place | None:
     kind = "a pull request" if settings.pr else "public" if settings.public else "private"
     print(f"the release will be pushed to {repo.url} ({kind})", file=sys.stderr)
     head = repo.head()
-    if head and not settings.pr:
-        repo.check_right_to_write()
+    if not settings.pr:
+        repo.check_right_to_write(head)
+    if head:
+        check_visibility(repo, head, public=settings.public)
     return _Place(repo, head)
 
 
@@ -166,14 +169,14 @@ class _Ended(NamedTuple):
 
 
 async def _produce(
-    settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel], previous: Previous | None
+    settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel], continued: Continued
 ) -> _Ended:
     async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
         with stopped_by_signals(workshop.switchboard):
-            return await _build(settings, job, workshop, previous)
+            return await _build(settings, job, workshop, continued)
 
 
-async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous: Previous | None) -> _Ended:
+async def _build(settings: BuildSettings, job: Job, workshop: Workshop, continued: Continued) -> _Ended:
     steps = job.steps(workshop)
     workshop.measured = {} if settings.pilot else None
     goal = min(settings.pilot or sys.maxsize, settings.rows or sys.maxsize)
@@ -191,12 +194,10 @@ async def _build(settings: BuildSettings, job: Job, workshop: Workshop, previous
     if stopped is not None:
         print(f"stopped: {stopped}. {_resume(settings)}", file=sys.stderr)
         return _Ended(STOPPED, summary(workshop, steps, None))
-    return _finish(settings, job, workshop, steps, previous)
+    return _finish(settings, job, workshop, steps, continued)
 
 
-def _finish(
-    settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], previous: Previous | None
-) -> _Ended:
+def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[Any], continued: Continued) -> _Ended:
     if settings.pilot and job.plan:
         return _Ended(0, {**summary(workshop, steps, None), "pilot": _reckon(settings, job.plan(), workshop)})
     short = steps.shortfall() or (None if workshop.accepted else "no row was accepted")
@@ -210,7 +211,7 @@ def _finish(
         coverage=steps.coverage(),
         calls_read=steps.calls_read(),
         inputs=job.inputs,
-        previous=previous,
+        continued=continued,
     )
     say_what_was_made(settings, workshop, released)
     return _Ended(0, summary(workshop, steps, released))
@@ -232,7 +233,7 @@ def _publish(settings: BuildSettings, config: str, ended: _Ended, place: _Place 
     try:
         if place and ended.code == 0:
             pushed = push(settings.out, place.repo, place.head, public=settings.public, pr=settings.pr)
-            say_where_it_is(pushed, settings.out, config)
+            say_where_it_is(pushed, settings.out, config, public=settings.public)
     finally:
         last_line(ended.figures, pushed)
     return ended.code

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from builders.engine.card_words import card_to_push, keeps_its_own_words
 from builders.engine.folder import CARD, MANIFEST, manifest_of, replace_files, rows_of
 from builders.engine.hub import Head, HubRepo, Moved, as_json
-from cards.handwritten import Handwritten, handwritten, with_handwritten
-from cards.version import difference, next_version
+from cards.version import difference, next_version, parts
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
@@ -61,16 +61,20 @@ def push(folder: Path, repo: HubRepo, head: Head | None, *, public: bool, pr: bo
         head = repo.head()
         if head is None:
             raise InputError(f"--push {repo.name}: this token may not see the repository")
-    _check_visibility(repo, head, public=public)
-    _repair_tag(repo, head)
+    check_visibility(repo, head, public=public)
+    if not pr:
+        head = _repair_tag(repo, head)
     if _holds(head, manifest):
         return _read_back(folder, repo, head, made=False)
     _check_version(folder, manifest, repo, head)
-    package = _packed(folder, manifest, head)
+    _refuse_strangers(repo, head, manifest)
+    package = _packed(folder, manifest, repo, head)
+    title = f"Release {package.tag}"
+    if number := repo.open_pull_request(title):
+        raise InputError(f"--push {repo.name}: pull request {number} proposes {package.tag}; merge or close it first")
+    added, deleted = _operations(package, head)
     try:
-        commit, pull_request = repo.commit(
-            _operations(package, head), title=f"Release {package.tag}", parent=head.commit, pr=pr
-        )
+        commit, pull_request = repo.commit(added, deleted, title=title, parent=head.commit, pr=pr)
     except Moved:
         return _landed_after_all(folder, repo, manifest)
     if pull_request:
@@ -110,18 +114,33 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def _check_visibility(repo: HubRepo, head: Head, *, public: bool) -> None:
+def check_visibility(repo: HubRepo, head: Head, *, public: bool) -> None:
+    """Raise InputError when publishing there is publishing to everybody, and that was not said."""
     if not head.private and not public:
         raise InputError(f"--push {repo.name}: the repository is public; say --public if that is meant")
     if head.private and public:
         print(f"{repo.url} is private and stays so; its settings page changes that", file=sys.stderr)
 
 
-def _repair_tag(repo: HubRepo, head: Head) -> None:
+def _repair_tag(repo: HubRepo, head: Head) -> Head:
     """Tag a release whose push was cut short, or which came by a pull request."""
     if head.tag and head.tag not in head.tags:
-        repo.tag(head.tag, repo.commit_of(MANIFEST))
+        assert head.manifest is not None
+        commit = repo.commit_of(MANIFEST)
+        _compare(repo, head.manifest, commit)
+        repo.tag(head.tag, commit)
+        head = head._replace(tags={**head.tags, head.tag: commit})
         print(f"{head.tag} had no tag on the Hub; it has now", file=sys.stderr)
+    return head
+
+
+def _refuse_strangers(repo: HubRepo, head: Head, manifest: dict[str, Any]) -> None:
+    """Files in the folder of the config that no release named would be loaded with ours."""
+    ours = {*manifest["files"], *(head.manifest["files"] if head.manifest else ())}
+    if strange := sorted(name for name in head.names - ours if name.startswith(f"{manifest['config']}/")):
+        raise InputError(
+            f"--push {repo.name}: holds {strange[0]}, which no release made and `load_dataset` would load with it; move it there"
+        )
 
 
 def _holds(head: Head, manifest: dict[str, Any]) -> bool:
@@ -133,14 +152,16 @@ def _check_version(folder: Path, manifest: dict[str, Any], repo: HubRepo, head: 
     """A folder may be older than the Hub, or go on from another release: its version must say what changed there."""
     version, tag = manifest["version"], f"v{manifest['version']}"
     if tag in head.tags:
-        raise InputError(f"--push {repo.name}: there is another {tag}; build with --push, which continues from the Hub")
+        raise InputError(
+            f"--push {repo.name}: {tag} is taken there; build with --push, which continues from the Hub and takes a free version"
+        )
     previous = repo.previous(head, manifest["config"])
     if previous is None:
         return
     paths = [folder / name for name in manifest["files"] if Path(name).match(f"{manifest['config']}/*.parquet")]
     changes = difference(previous.rows, rows_of(paths, "--push"))
     least = next_version(previous.version, changes, repackaged=True)
-    if _parts(version) < _parts(least):
+    if parts(version) < parts(least):
         told = ", ".join(f"{count:,} {what}" for what, count in changes._asdict().items())
         raise InputError(
             f"--push {repo.name}: against v{previous.version} there ({told}) this is at least v{least}, and the folder says "
@@ -148,38 +169,18 @@ def _check_version(folder: Path, manifest: dict[str, Any], repo: HubRepo, head: 
         )
 
 
-def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _packed(folder: Path, manifest: dict[str, Any], repo: HubRepo, head: Head) -> _Package:
+    card = card_to_push(folder, repo, head)
+    entry = {"sha256": hashlib.sha256(card).hexdigest(), "bytes": len(card)}
+    return _Package({**manifest, "files": {**manifest["files"], CARD: entry}}, card, folder)
 
 
-def _packed(folder: Path, manifest: dict[str, Any], head: Head) -> _Package:
-    """The folder with the card that goes up: ours, with what people wrote here or on the Hub."""
-    card = (folder / CARD).read_text(encoding="utf-8")
-    try:
-        here, there = handwritten(card), handwritten(head.card or "")
-    except ValueError as wrong:
-        raise InputError(f"--push: {CARD}: {wrong}") from None
-    data = with_handwritten(card, _either(folder, here, there)).encode()
-    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    return _Package({**manifest, "files": {**manifest["files"], CARD: entry}}, data, folder)
-
-
-def _either(folder: Path, here: Handwritten, there: Handwritten) -> Handwritten:
-    """What people wrote, when they wrote on one side or the same on both."""
-    if any(here.words) and any(there.words) and here.words != there.words:
-        raise InputError(
-            f"--push: what people wrote in {folder / CARD} and in the card on the Hub differ; make the folder's like the Hub's"
-        )
-    words = there if any(there.words) else here
-    return words._replace(keys={**here.keys, **there.keys})
-
-
-def _operations(package: _Package, head: Head) -> "list[CommitOperationAdd | CommitOperationDelete]":
+def _operations(package: _Package, head: Head) -> "tuple[list[CommitOperationAdd], list[CommitOperationDelete]]":
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     old = set(head.manifest["files"]) if head.manifest else set()
     added = [CommitOperationAdd(name, content) for name, content in package.sent.items()]
-    return [*added, *(CommitOperationDelete(name) for name in sorted((old & head.names) - set(package.sent)))]
+    return added, [CommitOperationDelete(name) for name in sorted((old & head.names) - set(package.sent))]
 
 
 def _landed_after_all(folder: Path, repo: HubRepo, manifest: dict[str, Any]) -> Pushed:
@@ -189,17 +190,21 @@ def _landed_after_all(folder: Path, repo: HubRepo, manifest: dict[str, Any]) -> 
         raise Moved(
             f"--push {repo.name}: somebody changed the repository since it was read; run again, which continues from there"
         )
-    _repair_tag(repo, head)
+    head = _repair_tag(repo, head)
     return _read_back(folder, repo, head, made=True)
 
 
 def _read_back(folder: Path, repo: HubRepo, head: Head, *, made: bool) -> Pushed:
-    """Compare what stands at the tag with the manifest, and make the folder's card the same."""
+    """Compare what stands at the tag with the manifest, and make the folder the same."""
     assert head.manifest is not None
     assert head.tag is not None
-    assert head.card is not None
     _compare(repo, head.manifest, head.tag)
-    replace_files(folder, {CARD: head.card.encode(), MANIFEST: as_json(head.manifest)})
+    named = {name: entry["sha256"] for name, entry in head.manifest["files"].items() if name != CARD}
+    differs = [name for name, digest in named.items() if _sha256(folder / name) != digest]
+    theirs = {name: repo.text(name, head.tag).encode() for name in differs}  # reports; the data are the same
+    if head.card is not None and (made or not keeps_its_own_words(folder, repo, head)):
+        theirs[CARD] = head.card.encode()
+    replace_files(folder, {**theirs, MANIFEST: as_json(head.manifest)})
     return Pushed(repo.name, head.tags.get(head.tag, head.commit), head.tag, made=made)
 
 

@@ -25,6 +25,28 @@ if TYPE_CHECKING:
     import polars
 
 
+class Continued(NamedTuple):
+    """What a release goes on from."""
+
+    previous: Previous | None
+    taken: frozenset[str] = frozenset()
+    """Tags that something else has where it will be pushed."""
+
+    def changes(self, rows: "polars.DataFrame") -> Difference:
+        """What became of the rows of the release before; all are new when there is none."""
+        return difference(self.previous.rows, rows) if self.previous else Difference(rows.height, 0, 0, 0)
+
+    def version(self, changes: Difference, content: str) -> str:
+        """The next version that is free; the same as before when nothing is different."""
+        version = FIRST
+        if self.previous:
+            repackaged = self.previous.content != content
+            version = next_version(self.previous.version, changes, repackaged=repackaged)
+        while f"v{version}" in self.taken:
+            version = next_version(version, changes, repackaged=True)
+        return version
+
+
 class Release(NamedTuple):
     """What was written."""
 
@@ -38,12 +60,13 @@ class Release(NamedTuple):
 
 def release(
     settings: BuildSettings, *, family: type[Row], workshop: Workshop, coverage: dict[str, tuple[int, int]],
-    calls_read: Iterable[str], inputs: tuple[str, ...], previous: Previous | None,
+    calls_read: Iterable[str], inputs: tuple[str, ...], continued: Continued,
 ) -> Release:  # fmt: skip
-    """Write the release to `settings.out`, continuing `previous`, and return what the folder holds."""
+    """Write the release to `settings.out`, and return what the folder holds."""
     config = workshop.stamp.config
     target = settings.out.resolve()
     draft = fresh_draft(target)
+    previous = continued.previous
     written = _write_rows(draft / config, family, workshop, previous)
     _write_rejected(draft / REJECTED, workshop)
     columns = {name: field.description or "" for name, field in family.model_fields.items()}
@@ -52,9 +75,8 @@ def release(
     build = _build_facts(settings, workshop, coverage, {*written.calls, *calls_read}, inputs, columns)
     facts = measure(build, {split: [str(path) for path in paths] for split, paths in written.files.items()})
     content = _content(facts, draft)
-    changes = difference(previous.rows, written.rows) if previous else Difference(facts.rows, 0, 0, 0)
-    repackaged = previous is not None and previous.content != content
-    version = next_version(previous.version, changes, repackaged=repackaged) if previous else FIRST
+    changes = continued.changes(written.rows)
+    version = continued.version(changes, content)
     if holds(target, content, version):
         discard(draft)  # nothing changed: the release stays as it is
         return Release(settings.out, config, version, facts.splits, changes if previous else None)
