@@ -33,6 +33,11 @@ T = TypeVar("T")
 _Queued = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 """A statement, and who waits for it; a ledger's waiters are all on one event loop."""
 
+WHO_HAS = """
+SELECT '', 'answered' FROM answers WHERE key = ?
+UNION SELECT owner, state FROM attempts WHERE key = ? AND state IN ('sent', 'batched')
+"""
+"""Owner and state of whatever keeps a key from being bought."""
 GATHER_SECONDS_EACH = 0.0004
 MOST_GATHER_SECONDS = 0.005
 """How long the writer lets statements queue before it commits, by how many came last time: nobody waits long for few,
@@ -147,11 +152,8 @@ class Ledger:
 
     def is_free(self, db: sqlite3.Connection, key: str) -> bool:
         """Whether nobody has bought `key` or is buying it; for statements of the writer."""
-        if db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
-            return False
-        open_ones = "SELECT DISTINCT owner, state FROM attempts WHERE key = ? AND state IN ('sent', 'batched')"
-        for owner, state in db.execute(open_ones, (key,)).fetchall():
-            if state == "batched" or self._owners.alive(owner):
+        for owner, state in db.execute(WHO_HAS, (key, key)).fetchall():
+            if state != "sent" or self._owners.alive(owner):
                 return False
             _doubt(db, owner)
         return True

@@ -15,8 +15,9 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS attempts (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL, account TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,
   tokens INTEGER NOT NULL, usd REAL, batch TEXT);
-CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key, state);
-CREATE INDEX IF NOT EXISTS attempts_by_account ON attempts (account, state);
+DROP INDEX IF EXISTS attempts_by_key;
+DROP INDEX IF EXISTS attempts_by_account;
+CREATE INDEX IF NOT EXISTS attempts_of_a_key ON attempts (key);
 CREATE TABLE IF NOT EXISTS builds (digest TEXT PRIMARY KEY, watermark INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
   uuid TEXT PRIMARY KEY, speaker TEXT NOT NULL, owner TEXT NOT NULL, remote TEXT, state TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
