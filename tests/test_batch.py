@@ -1,8 +1,11 @@
 """--batch: the Batch API with the same ledger. A batch is never submitted twice, and what it brought is never lost."""
 
+import asyncio
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -188,8 +191,6 @@ def test_a_batch_that_somebody_cancels_stops_the_run_and_the_next_goes_on(rehear
                 (batch,) = (await listed.json())["data"]
             await session.post(f"v1/batches/{batch['id']}/cancel")
 
-    import asyncio
-
     asyncio.run(cancel())
     _, talk = child.communicate(timeout=20)
     assert child.returncode == 4, talk
@@ -243,10 +244,146 @@ def test_an_endpoint_without_batches_is_said_so(serve, distill):
     assert "answered 404" in refused.talk.splitlines()[-1]
 
 
+def ward(url: str) -> tuple[object, ...]:
+    """An endpoint at which 12 rows are dear."""
+    Path("suwen.toml").write_text(f'[endpoints.ward]\nbase_urls = ["{url}"]\nusd_per_million = [100, 200]\n')
+    return ("--teacher", "rehearsal@ward", *SMALL)
+
+
+def attempts() -> dict[str, float]:
+    """State -> dollars held under it in the ledger."""
+    with closing(sqlite3.connect(".suwen/ledger.sqlite")) as ledger:
+        return dict(ledger.execute("SELECT state, SUM(usd) FROM attempts GROUP BY state").fetchall())
+
+
+@pytest.mark.parametrize("then", [("--batch",), ()], ids=["batch", "single calls"])
+def test_a_budget_that_an_unfetched_batch_fills_is_free_again_once_it_is_fetched(rehearsal, process, distill, then):
+    server = rehearsal(batch_seconds=2)
+    flags = (*ward(server.url), "--max-usd", 9)
+    child = process(*flags, "--batch")
+    wait_for(lambda: server.batches_created)
+    child.kill()
+    child.wait()
+    made = distill(*flags, *then)
+    assert (made.code, made.said["rows"]) == (0, 12), made.talk
+    assert set(attempts()) == {"answered"}
+
+
+def test_ctrl_c_ends_a_run_whose_calls_wait_for_the_budget(rehearsal, process):
+    server = rehearsal(batch_seconds=60)
+    flags = (*ward(server.url), "--batch")
+    first = process(*flags)
+    wait_for(lambda: server.batches_created)
+    first.kill()
+    first.wait()
+    second = process(*flags, "--seed", 1, "--max-usd", round(attempts()["batched"] + 3, 2))
+    wait_for(lambda: len(server.batches_created) > 1)
+    second.send_signal(signal.SIGINT)
+    assert second.wait(timeout=15) == 4
+
+
+@pytest.mark.parametrize("answer", ["502 after it was created", "404 in between", "no file yet", "not a batch"])
+def test_a_passing_oddity_of_the_endpoint_buys_nothing_twice(rehearsal, serve, distill, answer):
+    server, odd = rehearsal(), []
+
+    async def spoil(request, forward):
+        batch = request.path.startswith("/v1/batches/") and request.method == "GET"
+        made = await forward() if not (batch and answer == "404 in between" and not odd) else None
+        if (
+            answer == "502 after it was created"
+            and request.path == "/v1/batches"
+            and request.method == "POST"
+            and not odd
+        ):
+            made = web.Response(status=502, text="<html>Bad Gateway</html>", content_type="text/html")
+        elif batch and answer == "404 in between" and not odd:
+            made = web.Response(status=404, text="<html>no backend</html>", content_type="text/html")
+        elif batch and answer == "no file yet" and json.loads(made.body)["status"] == "completed" and not odd:
+            made = web.json_response({**json.loads(made.body), "output_file_id": None})
+        elif batch and answer == "not a batch" and not odd:
+            made = web.json_response({"hello": 1})
+        else:
+            return made
+        odd.append(answer)
+        return made
+
+    made = distill(*at(serve(passing_on(server, spoil)) + "/v1"), "--batch")
+    assert (made.code, made.said["rows"], made.said["in_doubt"]) == (0, 12, 0), made.talk
+    assert odd
+    assert max(server.asked.values()) == max(server.batches_created.values()) == 1
+
+
+def test_a_result_that_is_missing_is_in_doubt_and_asked_again(rehearsal, serve, distill):
+    server, cut = rehearsal(), []
+
+    async def spoil(request, forward):
+        answer = await forward()
+        if request.path.endswith("/content") and not cut:
+            cut.append(request)
+            return web.Response(body=answer.body.split(b"\n", 1)[1], headers={"x-suwen-rehearsal": "1"})
+        return answer
+
+    made = distill(*at(serve(passing_on(server, spoil)) + "/v1"), "--batch")
+    assert (made.code, made.said["rows"], made.said["in_doubt"]) == (0, 12, 1), made.talk
+
+
+def test_a_request_that_the_endpoint_refuses_from_the_first_stops_the_run_and_is_not_remembered(
+    rehearsal, serve, distill
+):
+    server, bad = rehearsal(), [True]
+
+    async def spoil(request, forward):
+        answer = await forward()
+        if not (request.path.endswith("/content") and bad):
+            return answer
+        refusal = {"status_code": 400, "request_id": "r", "body": {"error": {"message": "no response_format here"}}}
+        lines = [{**json.loads(line), "response": refusal} for line in answer.body.split(b"\n") if line]
+        return web.Response(body="\n".join(map(json.dumps, lines)).encode())
+
+    url = serve(passing_on(server, spoil)) + "/v1"
+    refused = distill(*at(url), "--batch")
+    assert refused.code == 2
+    assert "no response_format here" in refused.talk.splitlines()[-1]
+    bad.clear()
+    assert distill(*at(url), "--batch").said["rows"] == 12
+
+
+def test_a_finished_run_leaves_no_batch_open(rehearsal, distill):
+    server = rehearsal()
+    distill(*at(server.url), "--batch")
+    with closing(sqlite3.connect(".suwen/ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT DISTINCT state FROM batches").fetchall() == [("done",)]
+
+
+OLD_LEDGER = """
+CREATE TABLE answers (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, refused INTEGER NOT NULL, body BLOB NOT NULL, rehearsal INTEGER NOT NULL,
+  tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, usd REAL, at REAL NOT NULL);
+CREATE TABLE attempts (
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL, account TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,
+  tokens INTEGER NOT NULL, usd REAL);
+CREATE INDEX attempts_by_key ON attempts (key, state);
+CREATE INDEX attempts_by_account ON attempts (account, state);
+CREATE TABLE builds (digest TEXT PRIMARY KEY, watermark INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.mark.parametrize(
+    "half_done", ["", "ALTER TABLE attempts ADD COLUMN batch TEXT;"], ids=["whole", "half upgraded"]
+)
+def test_a_ledger_from_before_there_were_batches_is_brought_up_to_date(rehearsal, distill, half_done):
+    server = rehearsal()
+    Path(".suwen").mkdir()
+    with closing(sqlite3.connect(".suwen/ledger.sqlite")) as ledger:
+        ledger.executescript(OLD_LEDGER + half_done)
+    made = distill(*at(server.url), "--batch")
+    assert (made.code, made.said["rows"]) == (0, 12), made.talk
+
+
 def test_the_budget_holds_in_batches_too_and_goes_on_when_it_is_raised(rehearsal, distill):
     server = rehearsal()
-    Path("suwen.toml").write_text(f'[endpoints.ward]\nbase_urls = ["{server.url}"]\nusd_per_million = [100, 200]\n')
-    flags = ("--teacher", "rehearsal@ward", *SMALL, "--batch")
+    flags = (*ward(server.url), "--batch")
     stopped = distill(*flags, "--max-usd", 4)
     assert stopped.code == 4, stopped.talk
     assert "--max-usd 4" in stopped.talk

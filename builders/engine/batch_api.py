@@ -6,7 +6,9 @@ is lost, the endpoint's own list says whether it exists.
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from builders.engine.errors import Misconfigured, Unavailable
@@ -38,11 +40,25 @@ class State(NamedTuple):
     """Code and message of all that keeps it from running."""
     done: str = ""
     """Requests that are through, of all."""
+    through: int = 0
+    """How many lines its files have, as far as it says."""
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come."""
         return self.status in OVER
+
+
+class _Listed(NamedTuple):
+    id: str
+    name: str | None
+    created_at: float
+    """Unix time; infinite when it is not said."""
+
+
+class _Page(NamedTuple):
+    batches: list[_Listed]
+    more: bool
 
 
 class Result(NamedTuple):
@@ -77,7 +93,7 @@ class BatchApi:
             if not isinstance(made, Failure) and _id(made):
                 return _id(made)
             failure = made if isinstance(made, Failure) else _nonsense(made)
-            if failure.doubt and (found := await self.find(name, since=0.0)):
+            if failure.kind in ("unavailable", "timed out") and (found := await self.find(name, since=0.0)):
                 return found
             await self._wait(failure, attempt)
         raise AssertionError("the last wait raises")
@@ -92,34 +108,47 @@ class BatchApi:
         return None
 
     async def _listed(self, name: str, since: float) -> str | None:
-        after: dict[str, object] = {}
+        after: str | None = None
+        seen: set[str] = set()
         while True:
-            page = await self._tried(lambda: self._client.batches.list(limit=PAGE, extra_query=after))  # noqa: B023 called at once
-            for one in page.data or ():
-                if (one.metadata or {}).get(MARK) == name:
+            page = await self._tried(partial(self._page, after))
+            for one in page.batches:
+                if one.name == name:
                     return one.id
-            if not page.data or not page.has_more or page.data[-1].created_at < since - CLOCKS_APART:
+            oldest = page.batches[-1] if page.batches else None
+            if oldest is None or not page.more or oldest.id in seen or oldest.created_at < since - CLOCKS_APART:
                 return None
-            after = {"after": page.data[-1].id}
+            seen.add(oldest.id)
+            after = oldest.id
+
+    async def _page(self, after: str | None) -> "_Page":
+        """A page of the list; the client checks nothing of a 200, so what is no batch is left out here."""
+        page = await self._client.batches.list(limit=PAGE, extra_query={"after": after} if after else {})
+        batches = []
+        if not isinstance(page.data, list):
+            raise ValueError("a list of batches without a list")
+        for one in page.data:
+            metadata, created_at = getattr(one, "metadata", None), getattr(one, "created_at", None)
+            name = metadata.get(MARK) if isinstance(metadata, dict) else None
+            batches.append(_Listed(_id(one), name, created_at if isinstance(created_at, int) else math.inf))
+        return _Page([one for one in batches if one.id], page.has_more is not False)
 
     async def look(self, remote: str) -> State:
         """Where a batch stands now."""
         import openai
 
-        async def retrieved() -> Any:
+        async def retrieved() -> State:
             try:
-                return await self._client.batches.retrieve(remote)
+                return _state(await self._client.batches.retrieve(remote))
             except openai.NotFoundError:
                 return State("gone")
 
-        batch = await self._tried(retrieved)
-        if isinstance(batch, State):
-            return batch
-        files = tuple(file for file in (batch.output_file_id, batch.error_file_id) if file)
-        errors = (batch.errors.data or ()) if batch.errors else ()
-        counts = batch.request_counts
-        done = f"{counts.completed + counts.failed:,} of {counts.total:,}" if counts and counts.total else ""
-        return State(batch.status or "", files, tuple((one.code or "", one.message or "") for one in errors), done)
+        for attempt in range(TRIES):  # a proxy's 404 passes; buying a whole batch again does not
+            state = await self._tried(retrieved)
+            if state.status != "gone":
+                return state
+            await asyncio.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt))
+        return state
 
     async def results(self, file: str) -> AsyncIterator[Result]:
         """The lines of a result file, in the order the endpoint wrote them; read anew from the start when it breaks off."""
@@ -150,6 +179,7 @@ class BatchApi:
                         if line.strip():
                             yield _result(line, rehearsal=rehearsal)
             if rest.strip():
+                json.loads(rest)  # a last line that is cut: read again
                 yield _result(rest, rehearsal=rehearsal)
         except openai.APIError as wrong:
             raise _Broken(self._teacher.failure(wrong, str(self._client.base_url))) from None
@@ -175,6 +205,8 @@ class BatchApi:
             return await call()
         except openai.APIError as wrong:
             return self._teacher.failure(wrong, str(self._client.base_url))
+        except (ValueError, TypeError, AttributeError) as wrong:  # the SDK checks nothing of a 200
+            return _nonsense(wrong)
 
     async def _wait(self, failure: Failure, attempt: int) -> None:
         if failure.kind in ("misconfigured", "refused"):
@@ -200,8 +232,12 @@ def line_of(key: str, request: Mapping[str, Any]) -> bytes:
 
 def _result(line: bytes, *, rehearsal: bool) -> Result:
     """A line as it counts: its HTTP status decides, for a response that is an error has no `error` of its own."""
-    found = json.loads(line)
-    response, error = found.get("response") or {}, found.get("error") or {}
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    found = found if isinstance(found, dict) else {}
+    response, error = ({} if not isinstance(found.get(name), dict) else found[name] for name in ("response", "error"))
     body = response.get("body")
     said = str(error.get("message") or error.get("code") or "")
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
@@ -214,6 +250,25 @@ def _result(line: bytes, *, rehearsal: bool) -> Result:
         said=said,
         rehearsal=rehearsal,
     )
+
+
+def _state(batch: Any) -> State:
+    """Where a batch stands; raises ValueError when the answer is none. The client checks nothing of a 200."""
+    if not isinstance(getattr(batch, "status", None), str):
+        raise ValueError(f"{str(batch)[:80]!r} is no batch")
+    files = tuple(file for file in (batch.output_file_id, batch.error_file_id) if isinstance(file, str) and file)
+    errors = getattr(batch.errors, "data", None)
+    told = [(getattr(one, "code", None), getattr(one, "message", one)) for one in errors or ()]
+    counts = batch.request_counts
+    completed, failed, total = (_count(counts, name) for name in ("completed", "failed", "total"))
+    done = f"{completed + failed:,} of {total:,}" if total else ""
+    trouble = tuple((str(code or ""), str(message or "")) for code, message in told)
+    return State(batch.status.lower(), files, trouble, done, completed + failed)
+
+
+def _count(counts: Any, name: str) -> int:
+    value = getattr(counts, name, None)
+    return value if isinstance(value, int) else 0
 
 
 def _id(made: Any) -> str:

@@ -13,7 +13,7 @@ from builders.engine.batch_api import BatchApi, Result, State, line_of
 from builders.engine.batch_book import BatchBook, OpenBatch, OpenCall
 from builders.engine.budget import Budget, Cost
 from builders.engine.errors import Interrupted, Misconfigured, Unavailable
-from builders.engine.ledger import Answer, Ledger
+from builders.engine.ledger import Answer, Claim, Ledger
 from builders.engine.teacher import ABOUT_ONE_REQUEST, Failure, Teacher, cost_of, refusal
 
 QUIET_SECONDS = 1.0
@@ -25,6 +25,10 @@ SECONDS_BETWEEN_TAKEOVERS = 5.0
 FIRST_LOOK, LONGEST_PAUSE = 0.25, 60.0
 """Seconds between looks at a batch: they grow by half."""
 SETTLED_TOGETHER = 500
+SECONDS_TO_LAND = 10.0
+"""How long the end of a run waits for results that are being written down; the next run fetches the others."""
+LATEST = 300.0
+"""Seconds that the files of a batch may come after its end."""
 LATER = ("token_limit_exceeded", "rate_limit_exceeded")
 """What a batch fails validation for that passes by itself."""
 
@@ -55,15 +59,31 @@ class BatchDesk:
         self._coming: dict[str, asyncio.Future[Outcome]] = {}
         """Calls handed in or taken over, until their fate is known."""
         self._ended: BaseException | None = None
+        self._held: dict[Claim, Cost] = {}
+        """What the budget holds for calls taken over."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._landing: set[asyncio.Task[Any]] = set()
+        """Those that write down what a batch has brought."""
         self.states: dict[str, str] = {}
         """Open batches by their id at the endpoint, and how far they are."""
 
     async def __aenter__(self) -> "BatchDesk":
+        await self._take_over()  # before anybody asks the budget
         self._start(self._serve())
         return self
 
+    async def _take_over(self) -> None:
+        for batch in await self._book.take_over():
+            for call in batch.calls:
+                self._coming.setdefault(call.key, asyncio.get_running_loop().create_future())
+                if call.ours:
+                    self._budget.take_over(call.worst)
+                    self._held[call.claim] = call.worst
+            self._start(self._resume(batch))
+
     async def __aexit__(self, *_: object) -> None:
+        if self._landing:
+            await asyncio.wait(self._landing, timeout=SECONDS_TO_LAND)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -111,8 +131,7 @@ class BatchDesk:
 
     async def _serve(self) -> None:
         while True:
-            for batch in await self._book.take_over():
-                self._start(self._resume(batch))
+            await self._take_over()
             try:
                 await asyncio.wait_for(self._arrived.wait(), SECONDS_BETWEEN_TAKEOVERS)
             except TimeoutError:
@@ -157,10 +176,14 @@ class BatchDesk:
 
     async def _resume(self, batch: OpenBatch) -> None:
         """Fetch what an earlier run has handed in, if it came to that."""
-        for call in batch.calls:
-            self._coming.setdefault(call.key, asyncio.get_running_loop().create_future())
-            if call.ours:
-                self._budget.take_over(call.worst)
+        try:
+            await self._resumed(batch)
+        finally:  # whatever ended the fetching, nobody is to wait for what it holds
+            for call in batch.calls:
+                if worst := self._held.pop(call.claim, None):
+                    self._budget.settle(worst, worst)
+
+    async def _resumed(self, batch: OpenBatch) -> None:
         remote = batch.remote or await self._api.find(batch.uuid, since=batch.at)
         if remote is None:  # killed before it was sent
             await self._book.close(batch)
@@ -176,28 +199,35 @@ class BatchDesk:
     async def _fetch(self, batch: OpenBatch, remote: str, *, taken_over: bool = False) -> None:
         """Wait for a batch, and tell every call's fate."""
         state = await self._until_over(remote)
+        if task := asyncio.current_task():
+            self._landing.add(task)
+            task.add_done_callback(self._landing.discard)
         open_calls = {call.key: call for call in batch.calls}
+        heard = 0
         for file in state.files:
             chunk: list[Result] = []
             async for result in self._api.results(file):
+                heard += 1
                 if result.key in open_calls:
                     chunk.append(result)
                 if len(chunk) == SETTLED_TOGETHER:
                     await self._settle(chunk, open_calls, taken_over=taken_over)
                     chunk = []
             await self._settle(chunk, open_calls, taken_over=taken_over)
-        await self._book.close(batch, doubtful=state.status == "gone")
+        fate = _fate_of_the_rest(remote, state, heard)
+        await self._book.close(batch, doubtful=fate.doubt)
         del self.states[remote]
-        self._let_go(open_calls.values(), _fate_of_the_rest(remote, state), taken_over=taken_over)
+        self._let_go(open_calls.values(), fate, taken_over=taken_over)
         _stop_if_told(remote, state)
 
     async def _until_over(self, remote: str) -> State:
-        pause = FIRST_LOOK
+        pause, late = FIRST_LOOK, 0.0
         while True:
             state = await self._api.look(remote)
             self.states[remote] = state.done
-            if state.over:
+            if state.over and (state.files or not state.through or late > LATEST):
                 return state
+            late += pause if state.over else 0.0
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 1.5)
 
@@ -221,6 +251,8 @@ class BatchDesk:
             )
         message = f"a batch answered {result.status or 'nothing'}: {result.said[:300]}"
         if result.status in ABOUT_ONE_REQUEST:
+            if self._teacher.last_answer == float("-inf"):  # nothing was ever answered: it is about all of them
+                return Failure("misconfigured", message)
             return refusal(Failure("refused", message))
         return Failure("throttled" if result.status == 429 else "unavailable", message)
 
@@ -237,9 +269,9 @@ class BatchDesk:
             self._done(call, fate, taken_over=taken_over)
 
     def _done(self, call: OpenCall, outcome: Outcome, *, taken_over: bool) -> None:
-        if taken_over and call.ours:
-            self._budget.settle(call.worst, cost_of(outcome, call.worst))
-        self._tell(call.key, outcome)
+        if worst := self._held.pop(call.claim, None):
+            self._budget.settle(worst, cost_of(outcome, worst))
+        self._tell(call.key, None if taken_over else outcome)  # its cost is settled; who waits finds it in the ledger
 
     def _tell(self, key: str, outcome: Outcome) -> None:
         future = self._coming.pop(key, None)
@@ -247,12 +279,14 @@ class BatchDesk:
             future.set_result(outcome)
 
 
-def _fate_of_the_rest(remote: str, state: State) -> Failure:
+def _fate_of_the_rest(remote: str, state: State, heard: int = 0) -> Failure:
     """What became of the calls of a batch that stand in no result file."""
     told = "; ".join(f"{code}: {message}" for code, message in state.trouble[:3])
     message = f"batch {remote} ended as {state.status}" + (f" ({told})" if told else " without an answer to this call")
     later = any(code in LATER for code, _ in state.trouble)
-    return Failure("throttled" if later else "unavailable", message, doubt=state.status == "gone")
+    return Failure(
+        "throttled" if later else "unavailable", message, doubt=state.status == "gone" or heard < state.through
+    )
 
 
 def _stop_if_told(remote: str, state: State) -> None:

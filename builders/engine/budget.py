@@ -41,6 +41,13 @@ class Budget:
         self.reserved = Cost(0, 0.0)
         self._queue: deque[tuple[Cost, asyncio.Future[None]]] = deque()
 
+    def stop(self, why: BaseException) -> None:
+        """Let nobody wait any longer; what is in flight still settles."""
+        while self._queue:
+            _, turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_exception(why)
+
     async def reserve(self, worst: Cost) -> None:
         """Set the worst case aside; raises OutOfBudget when it can never fit."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -47,10 +47,10 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise LedgerError(f"ledger {path}: damaged ({' '.join(found.split())}); nothing was changed in it")
-    if version == 1:
-        db.execute("ALTER TABLE attempts ADD COLUMN batch TEXT")
     if version < VERSION:
-        db.executescript(SCHEMA)
+        columns = {name for _, name, *_ in db.execute("PRAGMA table_info(attempts)")}
+        upgrade = "ALTER TABLE attempts ADD COLUMN batch TEXT;" if columns and "batch" not in columns else ""
+        db.executescript(f"BEGIN IMMEDIATE; {upgrade} {SCHEMA} COMMIT;")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ class Owners:
     def __init__(self, ledger: Path, me: str) -> None:
         self.many = not on_network(ledger)
         self._ledger = ledger
+        self._owner = me
         self._me = me if self.many else "exclusive"
         self._lock: IO[bytes] | None = None
 
@@ -46,8 +47,10 @@ class Owners:
 
     def alive(self, owner: str) -> bool:
         """Whether the run of this name still holds its lock."""
-        if owner == self._me:
+        if owner == self._owner:
             return True
+        if not self.many:  # nobody else can be here
+            return False
         try:
             with self._path(owner).open("rb") as lock:
                 return not _locked(lock)

@@ -129,6 +129,7 @@ class Switchboard:
     def stop(self) -> None:
         """Let nothing more leave, and wake whoever waits so that they notice."""
         self.stopping.set()
+        self.budget.stop(Interrupted("told to stop"))
         for listener in self._listeners:
             listener()
         for teacher in self.teachers.values():
