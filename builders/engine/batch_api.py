@@ -80,30 +80,38 @@ class BatchApi:
         self._teacher = teacher
         self._client = teacher.client
 
-    async def submit(self, name: str, lines: Iterable[bytes]) -> str:
-        """Hand in lines (see `line_of`) as one batch that carries `name`; returns its id."""
+    async def upload(self, lines: Iterable[bytes]) -> str:
+        """Hand over lines (see `line_of`) as a file; returns its id. Nothing is bought by it."""
         data = b"".join(lines)
-        file = await self._tried(lambda: self._client.files.create(file=("suwen.jsonl", data), purpose="batch"))
+        return _id(await self._tried(lambda: self._client.files.create(file=("suwen.jsonl", data), purpose="batch")))
+
+    async def create(self, name: str, file: str) -> str:
+        """Make a batch that carries `name` of a file; returns its id. Raises Misconfigured only when there surely is none."""
+        maybe = False
         for attempt in range(TRIES):
             made = await self._once(
                 lambda: self._client.batches.create(
-                    input_file_id=_id(file), endpoint="/v1/chat/completions", completion_window="24h", metadata={MARK: name}
+                    input_file_id=file, endpoint="/v1/chat/completions", completion_window="24h", metadata={MARK: name}
                 )
             )  # fmt: skip
             if not isinstance(made, Failure) and _id(made):
                 return _id(made)
             failure = made if isinstance(made, Failure) else _nonsense(made)
-            if failure.kind in ("unavailable", "timed out") and (found := await self.find(name, since=0.0)):
-                return found
-            await self._wait(failure, attempt)
+            maybe = maybe or failure.kind in ("unavailable", "timed out")
+            try:
+                if maybe and (found := await self.find(name, since=0.0)):
+                    return found
+                await self._wait(failure, attempt)
+            except Misconfigured as wrong:
+                raise Unavailable(str(wrong)) if maybe else wrong from None
         raise AssertionError("the last wait raises")
 
-    async def find(self, name: str, *, since: float) -> str | None:
+    async def find(self, name: str, *, since: float, looks: int = LOOKS) -> str | None:
         """The id of the batch that carries a name, among those created after `since` (Unix time); None when there is none."""
-        for look in range(LOOKS):
+        for look in range(looks):
             if found := await self._listed(name, since):
                 return found
-            if look + 1 < LOOKS:
+            if look + 1 < looks:
                 await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
         return None
 
@@ -160,6 +168,8 @@ class BatchApi:
                         seen.add(result.key)
                         yield result
             except _Broken as broken:
+                if broken.gone and attempt + 1 >= LOOKS:
+                    return  # somebody deleted it; what it held is in doubt
                 await self._wait(broken.failure, attempt)
             else:
                 return
@@ -181,6 +191,9 @@ class BatchApi:
             if rest.strip():
                 json.loads(rest)  # a last line that is cut: read again
                 yield _result(rest, rehearsal=rehearsal)
+        except openai.NotFoundError:
+            failure = Failure("unavailable", f"{self._client.base_url} has no file {file}")
+            raise _Broken(failure, gone=True) from None
         except openai.APIError as wrong:
             raise _Broken(self._teacher.failure(wrong, str(self._client.base_url))) from None
         except (httpx2.HTTPError, ValueError) as wrong:
@@ -219,9 +232,10 @@ class BatchApi:
 class _Broken(Exception):
     """A result file could not be read to its end."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, *, gone: bool = False) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.gone = gone
 
 
 def line_of(key: str, request: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """The ledger's pages on batches: what was handed in, under which name, and who is waiting for it.
 
-    planned ──► submitted ──► done        a batch; its UUID is durable before anything is sent
+    planned ──► creating ──► submitted ──► done    a batch; its UUID is durable before anything is sent
     batched ──► answered | refused | failed | doubt    its calls, each as it comes in
 
 A batch outlives the run that planned it: the next run on the same ledger takes it over and fetches what was paid for.
@@ -34,6 +34,8 @@ class OpenBatch(NamedTuple):
     """Its id at the endpoint; None when it is not known to have been submitted."""
     at: float
     """Unix time it was planned."""
+    maybe: bool
+    """Whether its creation was begun."""
     calls: tuple[OpenCall, ...]
 
 
@@ -61,9 +63,17 @@ class BatchBook:
             for key, worst in free:
                 values = (key, self._ledger.account, self._ledger.owner, worst.tokens, worst.usd, name)
                 calls.append(OpenCall(key, Claim(db.execute(sql, values).lastrowid or 0), worst, True))
-            return OpenBatch(name, None, now, tuple(calls))
+            return OpenBatch(name, None, now, False, tuple(calls))
 
         return await self._ledger.write(put)
+
+    async def creating(self, batch: OpenBatch) -> None:
+        """From now on it may exist at the endpoint, whatever is heard of it."""
+
+        def put(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE batches SET state = 'creating' WHERE uuid = ?", (batch.uuid,))
+
+        await self._ledger.write(put)
 
     async def submitted(self, batch: OpenBatch, remote: str) -> None:
         """Note the id that the endpoint gave it."""
@@ -77,14 +87,14 @@ class BatchBook:
         """Batches whose runs are dead; they are this run's from now on."""
 
         def take(db: sqlite3.Connection) -> list[OpenBatch]:
-            sql = "SELECT uuid, remote, at, owner FROM batches WHERE speaker = ? AND state != 'done' AND owner != ?"
+            sql = "SELECT uuid, remote, at, state, owner FROM batches WHERE speaker = ? AND state != 'done' AND owner != ?"
             found = db.execute(sql, (self._speaker, self._ledger.owner)).fetchall()
             taken = []
-            for name, remote, at, owner in found:
+            for name, remote, at, state, owner in found:
                 if self._ledger.is_alive(owner):
                     continue
                 db.execute("UPDATE batches SET owner = ? WHERE uuid = ?", (self._ledger.owner, name))
-                taken.append(OpenBatch(name, remote, at, self._calls(db, name)))
+                taken.append(OpenBatch(name, remote, at, state != "planned", self._calls(db, name)))
             return taken
 
         return await self._ledger.write(take) if self._ledger.has_open_batches(self._speaker) else []

@@ -25,6 +25,8 @@ SECONDS_BETWEEN_TAKEOVERS = 5.0
 FIRST_LOOK, LONGEST_PAUSE = 0.25, 60.0
 """Seconds between looks at a batch: they grow by half."""
 SETTLED_TOGETHER = 500
+LOOKS_FOR_A_LATE_ONE = 20
+"""How often, a second apart, a batch is looked for whose creation was begun: a slow endpoint may be at it still."""
 SECONDS_TO_LAND = 10.0
 """How long the end of a run waits for results that are being written down; the next run fetches the others."""
 LATEST = 300.0
@@ -157,6 +159,7 @@ class BatchDesk:
         return taken
 
     async def _submit(self, handed_in: list[_HandedIn]) -> None:
+        handed_in = list({one.key: one for one in handed_in}.values())  # told and asked again while it waited here
         batch = await self._book.plan([(one.key, one.worst) for one in handed_in])
         planned = {call.key for call in batch.calls} if batch else set()
         for one in handed_in:
@@ -166,7 +169,9 @@ class BatchDesk:
             return
         lines = [one.line for one in handed_in if one.key in planned]
         try:
-            remote = await self._api.submit(batch.uuid, lines)
+            file = await self._api.upload(lines)
+            await self._book.creating(batch)
+            remote = await self._api.create(batch.uuid, file)
         except Misconfigured:
             await self._book.close(batch)
             raise
@@ -184,10 +189,11 @@ class BatchDesk:
                     self._budget.settle(worst, worst)
 
     async def _resumed(self, batch: OpenBatch) -> None:
-        remote = batch.remote or await self._api.find(batch.uuid, since=batch.at)
-        if remote is None:  # killed before it was sent
-            await self._book.close(batch)
-            self._let_go(batch.calls, Failure("unavailable", "never sent"), taken_over=True)
+        looks = LOOKS_FOR_A_LATE_ONE if batch.maybe else 1
+        remote = batch.remote or await self._api.find(batch.uuid, since=batch.at, looks=looks)
+        if remote is None:  # killed before it was created, as far as can be seen
+            await self._book.close(batch, doubtful=batch.maybe)
+            self._let_go(batch.calls, Failure("unavailable", "never created", doubt=batch.maybe), taken_over=True)
             return
         if batch.remote is None:
             await self._book.submitted(batch, remote)
