@@ -43,11 +43,20 @@ class ParquetShards:
         if len(waiting) >= ROW_GROUP:
             self._flush(split)
 
-    def __exit__(self, *_: object) -> None:
-        for split in list(self._waiting):
-            self._flush(split)
-        for writer in self._writers.values():
-            writer.close()
+    def __exit__(self, failed: object, *_: object) -> None:
+        try:
+            if not failed:
+                for split in list(self._waiting):
+                    self._flush(split)
+                for writer in self._writers.values():
+                    writer.close()
+        finally:
+            for (
+                writer
+            ) in self._writers.values():  # after a full disk they would try again, and complain, when collected
+                writer.is_open = False
+        if failed:
+            return
         self.files = {split: self._named(split, self.files[split]) for split in sorted(self.files, key=_usual)}
 
     def _flush(self, split: str) -> None:
