@@ -207,6 +207,9 @@ def test_a_pull_request_is_not_tagged_until_it_is_merged(push, hub):
     assert titles(hub) == ["initial commit"]
     assert ": python -m builders.publish set --push clinic/instructions" in proposed.talk
     merged = hub.merge(REPO, 1)
+    again = push(*SMALL, "--rows", 6, "--pr")
+    assert (again.code, again.said["pushed"]["tag"], again.said["pushed"]["commit"]) == (0, None, merged), again.talk
+    assert "without a tag; run again without --pr to tag it" in again.talk
     tagged = push("set", module="publish")
     assert tagged.code == 0, tagged.talk
     assert hub.repos[REPO].tags == {"v1.0.0": merged}

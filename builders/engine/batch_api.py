@@ -151,11 +151,12 @@ class BatchApi:
             except openai.NotFoundError:
                 return State("gone")
 
+        state = await self._tried(retrieved)
         for attempt in range(TRIES):  # a proxy's 404 passes; buying a whole batch again does not
-            state = await self._tried(retrieved)
             if state.status != "gone":
-                return state
+                break
             await asyncio.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt))
+            state = await self._tried(retrieved)
         return state
 
     async def results(self, file: str) -> AsyncIterator[Result]:

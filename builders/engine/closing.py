@@ -35,6 +35,9 @@ def say_where_it_is(pushed: Pushed, folder: Path, config: str, *, public: bool) 
         command = f"python -m builders.publish {shlex.quote(str(folder))} --push {pushed.repo}{' --public' * public}"
         print(f"next, once it is merged (before that, it would publish without it): {command}", file=sys.stderr)
         return
+    if pushed.tag is None:
+        print(f"{pushed.repo} holds it already, without a tag; run again without --pr to tag it", file=sys.stderr)
+        return
     done = "pushed and read back" if pushed.made else "was there already, read back"
     print(f"{pushed.repo} {pushed.tag}: {done}, every SHA-256 as in the manifest", file=sys.stderr)
     load = f"datasets.load_dataset({pushed.repo!r}, {config!r}, revision={pushed.tag!r})"

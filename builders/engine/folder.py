@@ -56,15 +56,24 @@ def holds(target: Path, content: str, version: str) -> bool:
     held = manifest_of(target, "--out")
     if held["content"] != content or held["version"] != version:
         return False
-    return all(_is(target / name, entry["sha256"]) for name, entry in held["files"].items() if name != CARD)
+    found = {name: sha256_of(target / name) for name in held["files"]}
+    return found.get(CARD) is not None and all(
+        found[name] == entry["sha256"] for name, entry in held["files"].items() if name != CARD
+    )
 
 
-def _is(path: Path, sha256: str) -> bool:
+def sha256_of(path: Path) -> str | None:
+    """SHA-256 of a file, in hexadecimal; None when there is no such file."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        return False
+        return None
+
+
+def as_json(value: Any) -> bytes:
+    """A manifest or report as it stands in its file: the same value, the same bytes."""
+    return (json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
 
 
 def read_previous(folder: Path, config: str, *, flag: str) -> Previous:

@@ -4,7 +4,6 @@ The client is huggingface_hub as it is; it takes the token from HF_TOKEN, or fro
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from builders.engine.errors import Unavailable
-from builders.engine.folder import CARD, MANIFEST, Previous, checked_manifest, rows_of
+from builders.engine.folder import CARD, MANIFEST, Previous, checked_manifest, rows_of, sha256_of
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
@@ -170,9 +169,9 @@ class HubRepo:
         assert found.last_commit is not None, "the Hub answers expand=True with it"
         return str(found.last_commit.oid)
 
-    def hashes(self, names: Iterable[str], revision: str) -> dict[str, str]:
+    def hashes(self, names: Iterable[str], revision: str) -> dict[str, str | None]:
         """SHA-256 of files at a revision, each downloaded again and hashed here."""
-        found = {}
+        found: dict[str, str | None] = {}
         with tempfile.TemporaryDirectory() as folder, self._explained():
             for name in names:
                 path = Path(
@@ -180,8 +179,7 @@ class HubRepo:
                         self.name, name, repo_type="dataset", revision=revision, local_dir=folder, force_download=True
                     )
                 )
-                with path.open("rb") as file:
-                    found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                found[name] = sha256_of(path)
                 path.unlink()
         return found
 
@@ -263,8 +261,3 @@ def _no_telemetry() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if constants := sys.modules.get("huggingface_hub.constants"):
         vars(constants)["HF_HUB_DISABLE_TELEMETRY"] = True
-
-
-def as_json(manifest: Mapping[str, Any]) -> bytes:
-    """A manifest as it stands in a file."""
-    return (json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.card_words import card_to_push, keeps_its_own_words
-from builders.engine.folder import CARD, MANIFEST, manifest_of, replace_files, rows_of
-from builders.engine.hub import Head, HubRepo, Moved, as_json
+from builders.engine.folder import CARD, MANIFEST, as_json, manifest_of, replace_files, rows_of, sha256_of
+from builders.engine.hub import Head, HubRepo, Moved
 from cards.version import difference, next_version, parts
 from schemas.settings import InputError
 
@@ -75,14 +75,18 @@ def push(folder: Path, repo: HubRepo, head: Head | None, *, public: bool, pr: bo
     added, deleted = _operations(package, head)
     try:
         commit, pull_request = repo.commit(added, deleted, title=title, parent=head.commit, pr=pr)
-    except Moved:
-        return _landed_after_all(folder, repo, manifest)
+    except Moved:  # perhaps by this very commit, whose answer was lost
+        now = repo.head()
+        if now is None or not _holds(now, manifest):
+            raise
+        return _read_back(folder, repo, _repair_tag(repo, now), made=True)
     if pull_request:
         _compare(repo, package.manifest, commit)
         return Pushed(repo.name, commit, None, pull_request)
     repo.tag(package.tag, commit)
-    now = head._replace(commit=commit, manifest=package.manifest, card=package.card.decode())
-    return _read_back(folder, repo, now, made=True)
+    tags = {**head.tags, package.tag: commit}
+    head = head._replace(commit=commit, manifest=package.manifest, card=package.card.decode(), tags=tags)
+    return _read_back(folder, repo, head, made=True)
 
 
 def refuse_unfit(folder: Path, manifest: dict[str, Any]) -> None:
@@ -90,7 +94,7 @@ def refuse_unfit(folder: Path, manifest: dict[str, Any]) -> None:
     import polars as pl
 
     for name, entry in manifest["files"].items():
-        if name != CARD and _sha256(folder / name) != entry["sha256"]:
+        if name != CARD and sha256_of(folder / name) != entry["sha256"]:
             raise InputError(f"--push: {folder / name} is not the file that {MANIFEST} names; build again")
     for name in (name for name in manifest["files"] if name.endswith(".parquet")):
         provenance = pl.scan_parquet(folder / name).select(
@@ -104,14 +108,6 @@ def refuse_unfit(folder: Path, manifest: dict[str, Any]) -> None:
             raise InputError(
                 f"--push: {folder / name}: {unlicensed:,} rows have no licence; build again with --license"
             )
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def check_visibility(repo: HubRepo, head: Head, *, public: bool) -> None:
@@ -183,29 +179,21 @@ def _operations(package: _Package, head: Head) -> "tuple[list[CommitOperationAdd
     return added, [CommitOperationDelete(name) for name in sorted((old & head.names) - set(package.sent))]
 
 
-def _landed_after_all(folder: Path, repo: HubRepo, manifest: dict[str, Any]) -> Pushed:
-    """Main moved: if it was this very commit, whose answer was lost, go on; raises Moved when it was somebody else."""
-    head = repo.head()
-    if head is None or not _holds(head, manifest):
-        raise Moved(
-            f"--push {repo.name}: somebody changed the repository since it was read; run again, which continues from there"
-        )
-    head = _repair_tag(repo, head)
-    return _read_back(folder, repo, head, made=True)
-
-
 def _read_back(folder: Path, repo: HubRepo, head: Head, *, made: bool) -> Pushed:
-    """Compare what stands at the tag with the manifest, and make the folder the same."""
+    """Compare what stands at the tag with the manifest, and make the folder the same.
+
+    Where --pr must not tag what was merged without a tag, main stands for it.
+    """
     assert head.manifest is not None
-    assert head.tag is not None
-    _compare(repo, head.manifest, head.tag)
+    tag = head.tag if head.tag in head.tags else None
+    _compare(repo, head.manifest, tag or head.commit)
     named = {name: entry["sha256"] for name, entry in head.manifest["files"].items() if name != CARD}
-    differs = [name for name, digest in named.items() if _sha256(folder / name) != digest]
-    theirs = {name: repo.text(name, head.tag).encode() for name in differs}  # reports; the data are the same
+    differs = [name for name, digest in named.items() if sha256_of(folder / name) != digest]
+    theirs = {name: repo.text(name, tag or head.commit).encode() for name in differs}  # reports; the data are the same
     if head.card is not None and (made or not keeps_its_own_words(folder, repo, head)):
         theirs[CARD] = head.card.encode()
     replace_files(folder, {**theirs, MANIFEST: as_json(head.manifest)})
-    return Pushed(repo.name, head.tags.get(head.tag, head.commit), head.tag, made=made)
+    return Pushed(repo.name, head.tags[tag] if tag else head.commit, tag, made=made)
 
 
 def _compare(repo: HubRepo, manifest: dict[str, Any], revision: str) -> None:

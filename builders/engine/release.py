@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import schemas
-from builders.engine.folder import CARD, MANIFEST, REJECTED, Previous, discard, fresh_draft, holds, put_in_place
+from builders.engine.folder import (
+    CARD,
+    MANIFEST,
+    REJECTED,
+    Previous,
+    as_json,
+    discard,
+    fresh_draft,
+    holds,
+    put_in_place,
+    sha256_of,
+)
 from builders.engine.parquet import ParquetShards
 from builders.engine.run import Rejected, Workshop
 from builders.engine.splits import assign_splits
@@ -203,13 +214,13 @@ def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Differenc
     reports.mkdir()
     build = facts.build
     coverage = {cell: found.model_dump() for cell, found in build.coverage.items()}
-    _write_json(reports / "coverage.json", coverage)
-    _write_json(reports / "filters.json", {"judged": facts.judged, "kept": facts.rows, "rejected": build.rejected})
-    _write_json(reports / "changes.json", changes._asdict())
+    filters = {"judged": facts.judged, "kept": facts.rows, "rejected": build.rejected}
+    for name, report in {"coverage": coverage, "filters": filters, "changes": changes._asdict()}.items():
+        (reports / f"{name}.json").write_bytes(as_json(report))
     (draft / CARD).write_text(
         dataset_card(facts, version, history=told(changes, since) if since else ""), encoding="utf-8"
     )
-    _write_json(draft / "croissant.json", croissant(facts, version, dict(_hashes(draft / build.config))))
+    (draft / "croissant.json").write_bytes(as_json(croissant(facts, version, dict(_hashes(draft / build.config)))))
 
 
 def told(changes: Difference, since: str) -> str:
@@ -218,7 +229,7 @@ def told(changes: Difference, since: str) -> str:
 
 
 def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str) -> None:
-    build = facts.build
+    build, files = facts.build, dict(_hashes(draft))
     manifest = {
         "version": version,
         "content": content,
@@ -231,18 +242,12 @@ def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str
         "ledger_digest": build.ledger_digest,
         "splits": facts.splits,
         "rehearsal": facts.rehearsal,
-        "files": {name: entry for name, entry in _hashes(draft) if not name.startswith(f"{REJECTED}/")},
-        "kept_here": {name: entry for name, entry in _hashes(draft) if name.startswith(f"{REJECTED}/")},
+        "files": {name: entry for name, entry in files.items() if not name.startswith(f"{REJECTED}/")},
+        "kept_here": {name: entry for name, entry in files.items() if name.startswith(f"{REJECTED}/")},
     }
-    _write_json(draft / MANIFEST, manifest)
+    (draft / MANIFEST).write_bytes(as_json(manifest))
 
 
 def _hashes(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        yield path.relative_to(folder).as_posix(), {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        yield path.relative_to(folder).as_posix(), {"sha256": sha256_of(path), "bytes": path.stat().st_size}
