@@ -1,0 +1,356 @@
+"""The comparer of the compiled kernel: keeps texts as code points, hashes n-grams where a pair needs them."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import njit, uint64
+
+from builders.engine.dedup.compare import Among, Pairs
+from builders.engine.dedup.compiled_kernel import _MIX_64A, _MIX_64B, STEP, _grams_32, _longest, _minima
+from builders.engine.dedup.kernel import Folded
+from builders.engine.dedup.meetings import Meetings
+from builders.engine.dedup.scheme import Scheme
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+TABLE, PAIR, MASK = 0, 1, 2
+"""Places in Scratch.state."""
+
+
+class Scratch(NamedTuple):
+    """What a thread writes while it compares."""
+
+    seen: "NDArray[np.int32]"
+    """(candidates,): the last one that each was compared with."""
+    hashes: "NDArray[np.uint64]"
+    slots: "NDArray[np.uint64]"
+    """Hash table of the n-grams of one text."""
+    owner: "NDArray[np.int64]"
+    """The table that last filled a slot: of another one, it is free."""
+    counted: "NDArray[np.int64]"
+    """The pair for which a slot was last counted."""
+    state: "NDArray[np.int64]"
+    """Number of the table, number of the pair, mask of the table."""
+
+
+class Texts(NamedTuple):
+    """The candidates, as the compiled functions take them."""
+
+    points: "NDArray[np.uint32]"
+    offsets: "NDArray[np.int64]"
+    sizes: "NDArray[np.int32]"
+    sketch: "NDArray[np.uint8]"
+    weights: "NDArray[np.uint64]"
+    limits: "NDArray[np.int64]"
+    """p and q of the threshold, and the least agreement of signatures."""
+
+
+class Runs(NamedTuple):
+    """The meetings, as the compiled functions take them."""
+
+    run_of: "NDArray[np.int32]"
+    starts: "NDArray[np.int64]"
+    members: "NDArray[np.int32]"
+    filled: "NDArray[np.int32]"
+    passed: "NDArray[np.int32]"
+    """(runs,): members that `commit` has seen."""
+
+
+class CompiledComparer:
+    """See Comparer."""
+
+    def __init__(self, meetings: Meetings, lengths: "NDArray[np.uint32]", scheme: Scheme, threads: int) -> None:
+        count, runs = len(meetings), len(meetings.starts)
+        self._scheme = scheme
+        self.sizes = np.zeros(count, np.int32)
+        self.filled = np.zeros(runs, np.int32)
+        offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        ratio = scheme.ratio
+        self._texts = Texts(
+            points=np.empty(offsets[-1], np.uint32),
+            offsets=offsets,
+            sizes=self.sizes,
+            sketch=np.empty((count, scheme.permutations), np.uint8),
+            weights=scheme.weights,
+            limits=np.array([ratio.numerator, ratio.denominator, scheme.least_agreement]),
+        )
+        self._runs = Runs(meetings.run_of, meetings.starts, meetings.members, self.filled, np.zeros(runs, np.int32))
+        longest = int(lengths.max(initial=0))
+        self._scratch = [_scratch(count, longest) for _ in range(threads)]
+
+    def put(self, slot: int, first: int, folded: Folded) -> None:
+        """The texts of candidates `first` and following."""
+        at, texts = self._texts.offsets[first], self._texts
+        texts.points[at : at + len(folded.points)] = folded.points
+        a, b = self._scheme.permuting
+        weights = self._scheme.weights.astype(np.uint32)
+        _measure(folded.points, folded.offsets, weights, a, b, texts, self._scratch[slot], first)
+
+    def first_kept(self, slot: int, first: int, end: int) -> "tuple[NDArray[np.int32], NDArray[np.int32]]":
+        """(twin, shared) of candidates first … end - 1."""
+        twin, shared = np.full(end - first, -1, np.int32), np.zeros(end - first, np.int32)
+        _first_kept(first, end, self._texts, self._runs, self._scratch[slot], twin, shared)
+        return twin, shared
+
+    def near(self, slot: int, first: int, end: int, among: Among) -> Pairs:
+        """Every near pair of a candidate in first … end - 1 with an earlier one of `among` that it met."""
+        return _pairs(_near(first, end, self._texts, self._runs, self._scratch[slot], *among))
+
+    def links(self, slot: int, first: int, end: int, parent: "NDArray[np.int32]") -> Pairs:
+        """Near pairs with candidates let through, one with every component."""
+        return _pairs(_links(first, end, self._texts, self._runs, self._scratch[slot], parent))
+
+    def forget(self) -> None:
+        """Start over: nothing has been compared."""
+        for scratch in self._scratch:
+            scratch.seen.fill(-1)
+
+    def commit(self, first: int, end: int, kept: "NDArray[np.bool_]") -> None:
+        """Let those of first … end - 1 through that are kept."""
+        _commit(first, end, self._runs, kept)
+
+    def shared(self, one: "NDArray[np.int32]", other: "NDArray[np.int32]") -> "NDArray[np.int32]":
+        """n-grams shared by each pair, near or not."""
+        return _shared_of(one, other, self._texts, self._scratch[0])  # type: ignore[no-any-return]
+
+
+def _pairs(found: "NDArray[np.int32]") -> Pairs:
+    return Pairs(found[:, 0], found[:, 1], found[:, 2])
+
+
+def _scratch(candidates: int, longest: int) -> Scratch:
+    room = 1 << int(2 * longest + 64).bit_length()
+    return Scratch(
+        seen=np.full(candidates, -1, np.int32),
+        hashes=np.zeros(longest + 1, np.uint64),
+        slots=np.zeros(room, np.uint64),
+        owner=np.zeros(room, np.int64),
+        counted=np.zeros(room, np.int64),
+        state=np.zeros(3, np.int64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _grams_64(points: Any, start: int, end: int, weights: Any, hashes: Any) -> int:
+    """The 64-bit hashes of one text's n-grams into `hashes`; how many."""
+    ngram = len(weights) - 1
+    count = end - start - ngram + 1
+    if count < 1:
+        total = uint64(uint64(ngram - (end - start)) * weights[ngram])
+        for place in range(end - start):
+            total += uint64(points[start + place]) * weights[place]
+        hashes[0] = total
+        count = 1
+    else:
+        for at in range(count):
+            hashes[at] = uint64(points[start + at]) * weights[0]
+        for place in range(1, ngram):
+            weight = weights[place]
+            for at in range(count):
+                hashes[at] += uint64(points[start + at + place]) * weight
+    for at in range(count):
+        mixed = hashes[at]
+        mixed = (mixed ^ (mixed >> uint64(33))) * _MIX_64A
+        mixed = (mixed ^ (mixed >> uint64(33))) * _MIX_64B
+        hashes[at] = mixed ^ (mixed >> uint64(33))
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _fill(points: Any, start: int, end: int, weights: Any, scratch: Any) -> int:
+    """The n-grams of a text into the hash table, in place of those before; how many differ."""
+    count = _grams_64(points, start, end, weights, scratch.hashes)
+    size = 64
+    while size < 2 * count:
+        size *= 2
+    mask, distinct = uint64(size - 1), 0
+    scratch.state[TABLE] += 1
+    scratch.state[MASK] = size - 1
+    table = scratch.state[TABLE]
+    for at in range(count):
+        gram = scratch.hashes[at]
+        slot = gram & mask
+        while scratch.owner[slot] == table and scratch.slots[slot] != gram:
+            slot = (slot + uint64(1)) & mask
+        if scratch.owner[slot] != table:
+            scratch.owner[slot], scratch.slots[slot] = table, gram
+            distinct += 1
+    return distinct
+
+
+@njit(nogil=True, cache=True)
+def _shared(other: int, texts: Any, scratch: Any) -> int:
+    """n-grams of the text in the hash table that `other` has too."""
+    count = _grams_64(texts.points, texts.offsets[other], texts.offsets[other + 1], texts.weights, scratch.hashes)
+    scratch.state[PAIR] += 1
+    mask, table, pair = uint64(scratch.state[MASK]), scratch.state[TABLE], scratch.state[PAIR]
+    shared = 0
+    for at in range(count):
+        gram = scratch.hashes[at]
+        slot = gram & mask
+        while scratch.owner[slot] == table and scratch.slots[slot] != gram:
+            slot = (slot + uint64(1)) & mask
+        if scratch.owner[slot] == table and scratch.counted[slot] != pair:
+            scratch.counted[slot] = pair
+            shared += 1
+    return shared
+
+
+@njit(nogil=True, cache=True)
+def _plausible(one: int, other: int, texts: Any) -> bool:
+    """Whether sizes and signatures leave it possible that the pair is near."""
+    p, q, least = texts.limits
+    small, large = texts.sizes[one], texts.sizes[other]
+    if small > large:
+        small, large = large, small
+    if small * q < p * large:
+        return False
+    agree = 0
+    for place in range(texts.sketch.shape[1]):
+        agree += texts.sketch[one, place] == texts.sketch[other, place]
+    return agree >= least
+
+
+@njit(nogil=True, cache=True)
+def _near_enough(one: int, other: int, loaded: bool, texts: Any, scratch: Any) -> int:
+    """The n-grams shared, or -1 when the exact Jaccard similarity is below the threshold."""
+    if not loaded:
+        _fill(texts.points, texts.offsets[one], texts.offsets[one + 1], texts.weights, scratch)
+    p, q, _ = texts.limits
+    shared = _shared(other, texts, scratch)
+    return shared if shared * q >= p * (texts.sizes[one] + texts.sizes[other] - shared) else -1
+
+
+@njit(nogil=True, cache=True)
+def _measure(points: Any, offsets: Any, weights: Any, a: Any, b: Any, texts: Any, scratch: Any, first: int) -> None:
+    """Signature and number of n-grams of candidates `first` and following."""
+    hashes = np.empty(_longest(offsets) + STEP + 1, np.uint32)
+    lowest = np.empty(len(a), np.uint32)
+    for row in range(len(offsets) - 1):
+        count = _grams_32(points, offsets[row], offsets[row + 1], weights, hashes)
+        _minima(hashes, count, a, b, lowest)
+        for place in range(len(a)):
+            texts.sketch[first + row, place] = np.uint8(lowest[place] & np.uint32(255))
+        texts.sizes[first + row] = _fill(points, offsets[row], offsets[row + 1], texts.weights, scratch)
+
+
+@njit(nogil=True, cache=True)
+def _first_kept(first: int, end: int, texts: Any, runs: Any, scratch: Any, twin: Any, shared: Any) -> None:
+    for one in range(first, end):
+        loaded, best = False, one
+        for run in runs.run_of[one]:
+            if run < 0:
+                continue
+            for place in range(runs.starts[run], runs.starts[run] + runs.filled[run]):
+                other = runs.members[place]
+                if other >= best:
+                    break
+                if scratch.seen[other] == one:
+                    continue
+                scratch.seen[other] = one
+                if not _plausible(one, other, texts):
+                    continue
+                both = _near_enough(one, other, loaded, texts, scratch)
+                loaded = True
+                if both >= 0:
+                    best = other
+                    twin[one - first], shared[one - first] = other, both
+                    break
+
+
+@njit(nogil=True, cache=True)
+def _near(first: int, end: int, texts: Any, runs: Any, scratch: Any, low: int, high: int, out: Any) -> Any:
+    pairs, many = np.empty((64, 3), np.int32), 0
+    for one in range(first, end):
+        loaded = False
+        if out[one]:
+            continue
+        for run in runs.run_of[one]:
+            if run < 0:
+                continue
+            place = runs.starts[run]
+            if low > 0:
+                place += runs.passed[run]
+            while runs.members[place] < min(one, high):
+                other = runs.members[place]
+                place += 1
+                if other < low or out[other] or scratch.seen[other] == one:
+                    continue
+                scratch.seen[other] = one
+                if not _plausible(one, other, texts):
+                    continue
+                both = _near_enough(one, other, loaded, texts, scratch)
+                loaded = True
+                if both >= 0:
+                    if many == len(pairs):
+                        pairs = _longer(pairs)
+                    pairs[many, 0], pairs[many, 1], pairs[many, 2] = one, other, both
+                    many += 1
+    return pairs[:many]
+
+
+@njit(nogil=True, cache=True)
+def _links(first: int, end: int, texts: Any, runs: Any, scratch: Any, parent: Any) -> Any:
+    pairs, many = np.empty((64, 3), np.int32), 0
+    for one in range(first, end):
+        loaded, mine = False, many
+        for run in runs.run_of[one]:
+            if run < 0:
+                continue
+            for place in range(runs.starts[run], runs.starts[run] + runs.filled[run]):
+                other = runs.members[place]
+                if scratch.seen[other] == one:
+                    continue
+                scratch.seen[other] = one
+                root = _root(other, parent)
+                known = False
+                for link in range(mine, many):
+                    known = known or _root(pairs[link, 1], parent) == root
+                if known or not _plausible(one, other, texts):
+                    continue
+                both = _near_enough(one, other, loaded, texts, scratch)
+                loaded = True
+                if both >= 0:
+                    if many == len(pairs):
+                        pairs = _longer(pairs)
+                    pairs[many, 0], pairs[many, 1], pairs[many, 2] = one, other, both
+                    many += 1
+    return pairs[:many]
+
+
+@njit(nogil=True, cache=True)
+def _root(one: int, parent: Any) -> int:
+    while parent[one] != one:
+        one = parent[one]
+    return one
+
+
+@njit(nogil=True, cache=True)
+def _longer(pairs: Any) -> Any:
+    longer = np.empty((2 * len(pairs), 3), np.int32)
+    longer[: len(pairs)] = pairs
+    return longer
+
+
+@njit(nogil=True, cache=True)
+def _commit(first: int, end: int, runs: Any, kept: Any) -> None:
+    for one in range(first, end):
+        for run in runs.run_of[one]:
+            if run < 0:
+                continue
+            runs.passed[run] += 1
+            if kept[one - first]:
+                runs.members[runs.starts[run] + runs.filled[run]] = one
+                runs.filled[run] += 1
+
+
+@njit(nogil=True, cache=True)
+def _shared_of(one: Any, other: Any, texts: Any, scratch: Any) -> Any:
+    shared = np.empty(len(one), np.int32)
+    for place in range(len(one)):
+        start, end = texts.offsets[one[place]], texts.offsets[one[place] + 1]
+        _fill(texts.points, start, end, texts.weights, scratch)
+        shared[place] = _shared(other[place], texts, scratch)
+    return shared
