@@ -4,7 +4,7 @@ A pair goes through ever dearer checks: compared before? → ratio of the sizes 
 shared n-grams, counted on 64-bit hashes. J = shared / (one + other - shared) ≥ p/q is decided in whole numbers.
 """
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from builders.engine.dedup.kernel import Folded
 from builders.engine.dedup.meetings import Meetings
@@ -45,13 +45,14 @@ class Comparer(Protocol):
     sizes: "NDArray[np.int32]"
     """(candidates,): distinct n-grams."""
 
-    def put(self, slot: int, first: int, folded: Folded) -> None:
-        """The texts of candidates `first` and following."""
+    def put(self, slot: int, numbers: "NDArray[np.integer[Any]]", folded: Folded) -> None:
+        """The texts of these candidates."""
         ...
 
     def first_kept(self, slot: int, first: int, end: int) -> "tuple[NDArray[np.int32], NDArray[np.int32]]":
         """(twin, shared) of candidates first … end - 1: the first one let through that each is near to, -1 when there
-        is none, and the n-grams they share."""
+        is none, and the n-grams they share.
+        """
         ...
 
     def near(self, slot: int, first: int, end: int, among: Among) -> Pairs:
@@ -60,7 +61,8 @@ class Comparer(Protocol):
 
     def links(self, slot: int, first: int, end: int, parent: "NDArray[np.int32]") -> Pairs:
         """Near pairs with candidates let through: for each of first … end - 1 at least one with every component (of the
-        forest `parent`) that it is near to."""
+        forest `parent`) that it is near to.
+        """
         ...
 
     def forget(self) -> None:
@@ -71,14 +73,12 @@ class Comparer(Protocol):
         """Let those of first … end - 1 through that are kept."""
         ...
 
-    def shared(self, one: "NDArray[np.int32]", other: "NDArray[np.int32]") -> "NDArray[np.int32]":
+    def shared(self, one: "NDArray[np.integer[Any]]", other: "NDArray[np.integer[Any]]") -> "NDArray[np.int32]":
         """n-grams shared by each pair, near or not."""
         ...
 
 
-def comparer(
-    kernel: str, meetings: Meetings, lengths: "NDArray[np.uint32]", scheme: Scheme, threads: int
-) -> Comparer:
+def comparer(kernel: str, meetings: Meetings, lengths: "NDArray[np.uint32]", scheme: Scheme, threads: int) -> Comparer:
     """The comparer of a kernel; lengths (candidates,) are the characters of their folded texts."""
     if kernel == "compiled":
         from builders.engine.dedup.compiled_compare import CompiledComparer

@@ -80,13 +80,11 @@ class CompiledComparer:
         longest = int(lengths.max(initial=0))
         self._scratch = [_scratch(count, longest) for _ in range(threads)]
 
-    def put(self, slot: int, first: int, folded: Folded) -> None:
-        """The texts of candidates `first` and following."""
-        at, texts = self._texts.offsets[first], self._texts
-        texts.points[at : at + len(folded.points)] = folded.points
+    def put(self, slot: int, numbers: "NDArray[np.integer[Any]]", folded: Folded) -> None:
+        """The texts of these candidates."""
         a, b = self._scheme.permuting
         weights = self._scheme.weights.astype(np.uint32)
-        _measure(folded.points, folded.offsets, weights, a, b, texts, self._scratch[slot], first)
+        _measure(folded.points, folded.offsets, weights, a, b, self._texts, self._scratch[slot], numbers)
 
     def first_kept(self, slot: int, first: int, end: int) -> "tuple[NDArray[np.int32], NDArray[np.int32]]":
         """(twin, shared) of candidates first … end - 1."""
@@ -111,7 +109,7 @@ class CompiledComparer:
         """Let those of first … end - 1 through that are kept."""
         _commit(first, end, self._runs, kept)
 
-    def shared(self, one: "NDArray[np.int32]", other: "NDArray[np.int32]") -> "NDArray[np.int32]":
+    def shared(self, one: "NDArray[np.integer[Any]]", other: "NDArray[np.integer[Any]]") -> "NDArray[np.int32]":
         """n-grams shared by each pair, near or not."""
         return _shared_of(one, other, self._texts, self._scratch[0])  # type: ignore[no-any-return]
 
@@ -199,7 +197,16 @@ def _shared(other: int, texts: Any, scratch: Any) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _plausible(one: int, other: int, texts: Any) -> bool:
+def _new(one: int, other: int, scratch: Any) -> bool:
+    """Whether the pair has not been compared before; it has from now on."""
+    if scratch.seen[other] == one:
+        return False
+    scratch.seen[other] = one
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _plausible(one: int, other: int, texts: Any) -> Any:
     """Whether sizes and signatures leave it possible that the pair is near."""
     p, q, least = texts.limits
     small, large = texts.sizes[one], texts.sizes[other]
@@ -224,16 +231,18 @@ def _near_enough(one: int, other: int, loaded: bool, texts: Any, scratch: Any) -
 
 
 @njit(nogil=True, cache=True)
-def _measure(points: Any, offsets: Any, weights: Any, a: Any, b: Any, texts: Any, scratch: Any, first: int) -> None:
-    """Signature and number of n-grams of candidates `first` and following."""
+def _measure(points: Any, offsets: Any, weights: Any, a: Any, b: Any, texts: Any, scratch: Any, numbers: Any) -> None:
+    """Code points, signature and number of n-grams of these candidates."""
     hashes = np.empty(_longest(offsets) + STEP + 1, np.uint32)
     lowest = np.empty(len(a), np.uint32)
     for row in range(len(offsets) - 1):
         count = _grams_32(points, offsets[row], offsets[row + 1], weights, hashes)
         _minima(hashes, count, a, b, lowest)
+        one = numbers[row]
         for place in range(len(a)):
-            texts.sketch[first + row, place] = np.uint8(lowest[place] & np.uint32(255))
-        texts.sizes[first + row] = _fill(points, offsets[row], offsets[row + 1], texts.weights, scratch)
+            texts.sketch[one, place] = np.uint8(lowest[place] & np.uint32(255))
+        texts.sizes[one] = _fill(points, offsets[row], offsets[row + 1], texts.weights, scratch)
+        texts.points[texts.offsets[one] : texts.offsets[one + 1]] = points[offsets[row] : offsets[row + 1]]
 
 
 @njit(nogil=True, cache=True)
@@ -247,10 +256,7 @@ def _first_kept(first: int, end: int, texts: Any, runs: Any, scratch: Any, twin:
                 other = runs.members[place]
                 if other >= best:
                     break
-                if scratch.seen[other] == one:
-                    continue
-                scratch.seen[other] = one
-                if not _plausible(one, other, texts):
+                if not (_new(one, other, scratch) and _plausible(one, other, texts)):
                     continue
                 both = _near_enough(one, other, loaded, texts, scratch)
                 loaded = True
@@ -276,17 +282,12 @@ def _near(first: int, end: int, texts: Any, runs: Any, scratch: Any, low: int, h
             while runs.members[place] < min(one, high):
                 other = runs.members[place]
                 place += 1
-                if other < low or out[other] or scratch.seen[other] == one:
-                    continue
-                scratch.seen[other] = one
-                if not _plausible(one, other, texts):
+                if other < low or out[other] or not (_new(one, other, scratch) and _plausible(one, other, texts)):
                     continue
                 both = _near_enough(one, other, loaded, texts, scratch)
                 loaded = True
                 if both >= 0:
-                    if many == len(pairs):
-                        pairs = _longer(pairs)
-                    pairs[many, 0], pairs[many, 1], pairs[many, 2] = one, other, both
+                    pairs = _with(pairs, many, one, other, both)
                     many += 1
     return pairs[:many]
 
@@ -301,21 +302,14 @@ def _links(first: int, end: int, texts: Any, runs: Any, scratch: Any, parent: An
                 continue
             for place in range(runs.starts[run], runs.starts[run] + runs.filled[run]):
                 other = runs.members[place]
-                if scratch.seen[other] == one:
+                if not _new(one, other, scratch) or _linked(pairs[mine:many], other, parent):
                     continue
-                scratch.seen[other] = one
-                root = _root(other, parent)
-                known = False
-                for link in range(mine, many):
-                    known = known or _root(pairs[link, 1], parent) == root
-                if known or not _plausible(one, other, texts):
+                if not _plausible(one, other, texts):
                     continue
                 both = _near_enough(one, other, loaded, texts, scratch)
                 loaded = True
                 if both >= 0:
-                    if many == len(pairs):
-                        pairs = _longer(pairs)
-                    pairs[many, 0], pairs[many, 1], pairs[many, 2] = one, other, both
+                    pairs = _with(pairs, many, one, other, both)
                     many += 1
     return pairs[:many]
 
@@ -328,10 +322,24 @@ def _root(one: int, parent: Any) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _longer(pairs: Any) -> Any:
-    longer = np.empty((2 * len(pairs), 3), np.int32)
-    longer[: len(pairs)] = pairs
-    return longer
+def _linked(pairs: Any, other: int, parent: Any) -> bool:
+    """Whether one of the pairs is with the component of `other`."""
+    root = _root(other, parent)
+    for link in range(len(pairs)):
+        if _root(pairs[link, 1], parent) == root:
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _with(pairs: Any, many: int, one: int, other: int, shared: int) -> Any:
+    """The pairs with one more at place `many`."""
+    if many == len(pairs):
+        longer = np.empty((2 * len(pairs), 3), np.int32)
+        longer[: len(pairs)] = pairs
+        pairs = longer
+    pairs[many, 0], pairs[many, 1], pairs[many, 2] = one, other, shared
+    return pairs
 
 
 @njit(nogil=True, cache=True)

@@ -55,10 +55,27 @@ class CompiledKernel:
             np.empty((bands, count), np.uint8),
             np.empty(count, np.uint64),
             np.diff(folded.offsets).astype(np.uint32),
+            np.zeros(count, np.bool_),
         )
         weights = scheme.weights.astype(np.uint32)
         _sign(folded.points, folded.offsets, weights, *scheme.permuting, rows, signs.high, signs.low, signs.text)
         return signs
+
+
+@njit(nogil=True, cache=True)
+def _point(data: Any, at: int) -> Any:
+    """(code point, where the next begins) of valid UTF-8."""
+    byte = uint32(data[at])
+    if byte < 0x80:
+        return byte, at + 1
+    last = uint32(data[at + 1]) & uint32(63)
+    if byte < 0xE0:
+        return uint32((byte & uint32(31)) << uint32(6) | last), at + 2
+    last = uint32(last << uint32(6) | (uint32(data[at + 2]) & uint32(63)))
+    if byte < 0xF0:
+        return uint32((byte & uint32(15)) << uint32(12) | last), at + 3
+    last = uint32(last << uint32(6) | (uint32(data[at + 3]) & uint32(63)))
+    return uint32((byte & uint32(7)) << uint32(18) | last), at + 4
 
 
 @njit(nogil=True, cache=True)
@@ -67,20 +84,7 @@ def _fold(data: Any, offsets: Any, table: Any, spelled: Any, points: Any, ends: 
     for row in range(len(offsets) - 1):
         start, at, stop = used, offsets[row], offsets[row + 1]
         while at < stop:
-            byte = uint32(data[at])
-            if byte < 0x80:
-                point, at = byte, at + 1
-            elif byte >= 0xF0:
-                point = uint32((byte & uint32(7)) << uint32(18) | (uint32(data[at + 1]) & uint32(63)) << uint32(12))
-                point |= uint32((uint32(data[at + 2]) & uint32(63)) << uint32(6) | (uint32(data[at + 3]) & uint32(63)))
-                at += 4
-            elif byte >= 0xE0:
-                point = uint32((byte & uint32(15)) << uint32(12) | (uint32(data[at + 1]) & uint32(63)) << uint32(6))
-                point |= uint32(data[at + 2]) & uint32(63)
-                at += 3
-            else:
-                point = uint32((byte & uint32(31)) << uint32(6) | (uint32(data[at + 1]) & uint32(63)))
-                at += 2
+            point, at = _point(data, at)
             entry = table[point]
             if entry < _MANY:
                 points[used] = entry
@@ -145,8 +149,14 @@ def _minima(hashes: Any, count: int, a: Any, b: Any, lowest: Any) -> None:
         h4, h5, h6, h7 = hashes[at + 4], hashes[at + 5], hashes[at + 6], hashes[at + 7]
         for place in range(many):
             times, plus = a[place], b[place]
-            one = min(min(uint32(times * h0 + plus), uint32(times * h1 + plus)), min(uint32(times * h2 + plus), uint32(times * h3 + plus)))
-            two = min(min(uint32(times * h4 + plus), uint32(times * h5 + plus)), min(uint32(times * h6 + plus), uint32(times * h7 + plus)))
+            one = min(
+                min(uint32(times * h0 + plus), uint32(times * h1 + plus)),
+                min(uint32(times * h2 + plus), uint32(times * h3 + plus)),
+            )
+            two = min(
+                min(uint32(times * h4 + plus), uint32(times * h5 + plus)),
+                min(uint32(times * h6 + plus), uint32(times * h7 + plus)),
+            )
             lowest[place] = min(lowest[place], min(one, two))
 
 

@@ -6,6 +6,7 @@ that it is near to, and the texts of a block are compared with each other too be
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -84,7 +85,7 @@ def leader(crew: Crew, *, fixed: int, out: "NDArray[np.bool_]", seen: Seen) -> T
         twins.twin[first:end][out[first:end]] = -1
         closed[first:end] |= twins.twin[first:end] >= 0
         among = Among(first, crew.count, closed)
-        for pairs in crew.spread(first, end, lambda slot, one, two, among=among: comparer.near(slot, one, two, among)):
+        for pairs in crew.spread(first, end, partial(comparer.near, among=among)):
             _settle(pairs, twins)
         comparer.commit(first, end, (twins.twin[first:end] < 0) & ~out[first:end])
         seen(end)
@@ -103,9 +104,9 @@ def cluster(crew: Crew, *, out: "NDArray[np.bool_]", seen: Seen) -> "NDArray[np.
     """The first member of the connected component of every candidate; those `out` are alone."""
     comparer, parent = crew.comparer, np.arange(crew.count, dtype=np.int32)
     for first, end in crew.blocks(0):
-        earlier = crew.spread(first, end, lambda slot, one, two: comparer.links(slot, one, two, parent))
+        earlier = crew.spread(first, end, partial(comparer.links, parent=parent))
         among = Among(first, crew.count, out)
-        inside = crew.spread(first, end, lambda slot, one, two, among=among: comparer.near(slot, one, two, among))
+        inside = crew.spread(first, end, partial(comparer.near, among=among))
         for pairs in (*earlier, *inside):
             for one, other in zip(pairs.one.tolist(), pairs.other.tolist(), strict=True):
                 if not out[one]:
@@ -133,5 +134,5 @@ def every_pair(crew: Crew, *, first: int, high: int, out: "NDArray[np.bool_]") -
     """Every near pair of a candidate from `first` on with an earlier one below `high`. Before `leader` and `cluster`."""
     among = Among(0, high, out)
     for start, end in crew.blocks(first):
-        yield from crew.spread(start, end, lambda slot, one, two: crew.comparer.near(slot, one, two, among))
+        yield from crew.spread(start, end, partial(crew.comparer.near, among=among))
     crew.comparer.forget()

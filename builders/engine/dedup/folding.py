@@ -35,8 +35,7 @@ MANY = 0x80000000
 
 
 class Folding:
-    """The folding that the switches ask for: NFKC, then Unicode case folding, then simplified characters, then only
-    letters and digits (`[^\\W_]`) of what is left."""
+    """What the switches ask for, in this order: NFKC, Unicode case folding, simplified characters, letters and digits."""
 
     ODD = 0xFFFFFFFF
     """Table entry of a code point that may merge with its neighbour."""

@@ -39,6 +39,8 @@ class Signs(NamedTuple):
     """(n,): hash of the whole folded text."""
     length: "NDArray[np.uint32]"
     """(n,): characters of the folded text."""
+    suspect: "NDArray[np.bool_]"
+    """(n,): worth a second look."""
 
 
 class Kernel(Protocol):

@@ -1,12 +1,12 @@
 """Which texts met: exact copies, then texts that share a band's key with another one.
 
-Bands are sorted one after the other, so no table of all of them is ever held. From here on texts go by rank, their
-place in the order of preference: 0 is kept before all others.
+Bands are sorted one after the other, so no table of all of them is ever held. Texts meet by rank, their place in the order
+of preference: 0 is kept before all others.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,9 +16,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Stored(Protocol):
+    """Texts of earlier releases, known by their keys."""
+
+    rows: int
+
+    def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
+        """(key, row) of the stored texts that have one of these ascending keys in a band."""
+        ...
+
+
+class Ranks:
+    """The order of preference of the rows of a run, with room in it for the stored texts of an index."""
+
+    def __init__(
+        self, order: "NDArray[np.integer[Any]] | None", rows: int, *, stored_at: int = 0, stored: int = 0
+    ) -> None:
+        """Order (rows,): the rows, best first (None: as they stand); stored: how many texts go before order[stored_at]."""
+        self.total, self.stored_at, self.stored = rows + stored, stored_at, stored
+        place = np.arange(rows, dtype=np.uint32)
+        place[stored_at:] += np.uint32(stored)
+        self.of_row = place
+        if order is not None:
+            self.of_row = np.empty(rows, np.uint32)
+            self.of_row[order] = place
+        self._order = order
+
+    def rows(self, ranks: "NDArray[np.int64]") -> "NDArray[np.integer[Any]]":
+        """The row of each rank; of a stored text its row in the index, less the number of them: negative."""
+        place = ranks - np.where(ranks >= self.stored_at + self.stored, self.stored, 0)
+        stored = (ranks >= self.stored_at) & (ranks < self.stored_at + self.stored)
+        live = np.where(stored, 0, place)
+        rows = live if self._order is None or not len(self._order) else self._order[live]
+        return np.where(stored, ranks - self.stored_at - self.stored, rows)
+
+
 @dataclass
 class Meetings:
-    """The texts that share a key with another one ("candidates", by rank), and the runs of those with equal keys."""
+    """The texts that share a key with another one (the candidates), and the runs of those with equal keys."""
 
     ranks: "NDArray[np.int64]"
     """(candidates,): ascending."""
@@ -35,92 +70,75 @@ class Meetings:
     @property
     def longest_run(self) -> int:
         """Texts in the largest run."""
-        return int(np.diff([*self.starts, len(self.members)]).max(initial=0)) if len(self.starts) else 0
+        return int(np.diff(self.starts, append=len(self.members)).max(initial=0))
 
 
-def first_copies(keys: Keys, rank_of: "NDArray[np.int64] | None" = None) -> "NDArray[np.int64]":
-    """(rows,): by rank, the rank of the first text that each is an exact copy of: its own when there is none before it.
+def first_copies(keys: Keys, ranks: Ranks) -> "NDArray[np.int64]":
+    """(rows,): the best ranked row that each is an exact copy of: itself when there is none before it.
 
     Copies agree in a 64-bit hash of the folded text, in its length and in the key of the first band.
     """
-    text, length, key = keys.text, keys.length, keys.band(0)
-    packed, shift = _packed(text >> _bits(keys.rows), rank_of, keys.rows)
+    signs = text, length, key = keys.text, keys.length, keys.band(0)
+    shift = _bits(ranks.total)
+    packed = (text >> shift) << shift
+    packed |= ranks.of_row
     packed.sort()
-    first = np.arange(keys.rows, dtype=np.int64)
+    first = np.arange(len(text))
     later = np.flatnonzero(packed[1:] >> shift == packed[:-1] >> shift) + 1
     if not len(later):
         return first
-    begins = np.concatenate(([True], np.diff(later) != 1))
+    begins = np.diff(later, prepend=-1) != 1
     leader = (later[begins] - 1)[np.cumsum(begins) - 1]
     below = (np.uint64(1) << shift) - np.uint64(1)
-    copy, original = (packed[later] & below).astype(np.int64), (packed[leader] & below).astype(np.int64)
-    row_of = np.arange(keys.rows) if rank_of is None else np.argsort(rank_of)
-    one, other = row_of[copy], row_of[original]
-    same = np.logical_and.reduce([sign[one] == sign[other] for sign in (text, length, key)])
+    copy, original = (ranks.rows((packed[place] & below).astype(np.int64)) for place in (later, leader))
+    same = np.logical_and.reduce([sign[copy] == sign[original] for sign in signs])
     first[copy[same]] = original[same]
     others: dict[tuple[int, ...], int] = {}
-    for place in np.flatnonzero(~same):  # equal in the upper bits only: one of millions
-        row = one[place]
-        mine = (int(original[place]), int(text[row]), int(length[row]), int(key[row]))
-        first[copy[place]] = others.setdefault(mine, int(copy[place]))
+    for row, run in zip(copy[~same].tolist(), original[~same].tolist(), strict=True):  # one of millions
+        first[row] = others.setdefault((run, int(text[row]), int(length[row]), int(key[row])), row)
     return first
 
 
-def meetings(keys: Keys, first: "NDArray[np.int64]", rank_of: "NDArray[np.int64] | None", threads: int) -> Meetings:
-    """The runs of every band, over the texts that copy none before them."""
-    own = first == np.arange(keys.rows)
-    if rank_of is not None:
-        own = own[rank_of]  # by row
-    bands = keys.chunks[0].high.shape[0] if keys.chunks else 0
+def meetings(keys: Keys, ranks: Ranks, own: "NDArray[np.bool_]", stored: Stored, threads: int) -> Meetings:
+    """The runs of every band, of the rows that are their `own` (rows,), and of the stored texts that they meet."""
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda band: _runs(keys.band(band), own, rank_of), range(bands)))
-    met = np.zeros(keys.rows, bool)
-    for ranks, _ in found:
-        met[ranks] = True
-    candidates = np.flatnonzero(met)
-    number = np.cumsum(met, dtype=np.int32)
-    number -= 1
-    run_of = np.full((len(candidates), bands), -1, np.int32)
-    members, starts, runs, places = [], [], 0, 0
-    for band, (ranks, begins) in enumerate(found):
-        mine = number[ranks]
-        run = np.cumsum(begins, dtype=np.int32) + np.int32(runs - 1)
-        run_of[mine, band] = run
-        members.append(mine)
+        found = list(pool.map(lambda band: _runs(keys.band(band), ranks, own, stored, band), range(keys.bands)))
+    met = np.zeros(ranks.total, bool)
+    for mine, _ in found:
+        met[mine] = True
+    candidates, number = np.flatnonzero(met), np.cumsum(met, dtype=np.int32) - np.int32(1)
+    run_of = np.full((len(candidates), keys.bands), -1, np.int32)
+    members, starts, runs, places = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0, 0
+    for band in range(keys.bands):
+        mine, begins = found[band]
+        found[band] = found[-1]  # its memory is wanted
+        members.append(number[mine])
+        run_of[members[-1], band] = np.cumsum(begins, dtype=np.int32) + np.int32(runs - 1)
         starts.append(np.flatnonzero(begins) + places)
         runs, places = runs + len(starts[-1]), places + len(mine)
-        found[band] = found[band][:0]  # type: ignore[assignment]
-    none = np.zeros(0, np.int64)
-    return Meetings(
-        candidates, run_of, np.concatenate([none, *starts]), np.concatenate([none.astype(np.int32), *members])
-    )
+    return Meetings(candidates, run_of, np.concatenate(starts), np.concatenate(members))
 
 
 def _runs(
-    keys: "NDArray[np.uint64]", own: "NDArray[np.bool_]", rank_of: "NDArray[np.int64] | None"
+    keys: "NDArray[np.uint64]", ranks: Ranks, own: "NDArray[np.bool_]", stored: Stored, band: int
 ) -> "tuple[NDArray[np.uint32], NDArray[np.bool_]]":
     """(ranks, begins): the texts whose key another one has too, run after run, and where a run begins."""
-    packed, shift = _packed(keys, rank_of, len(keys))
-    if not own.all():
-        packed = packed[own]
+    shift = _bits(ranks.total)
+    keys <<= shift
+    keys |= ranks.of_row
+    packed = keys if own.all() else keys[own]
     packed.sort()
+    if stored.rows:
+        key, row = stored.sharing(band, packed >> shift)
+        more = key << shift | (row + ranks.stored_at).astype(np.uint64)
+        packed = np.sort(np.concatenate((packed, more)))
     same = packed[1:] >> shift == packed[:-1] >> shift
     after, before = np.concatenate(([False], same)), np.concatenate((same, [False]))
-    met = np.flatnonzero(after | before)
+    met = np.flatnonzero(after | before) if len(packed) else np.zeros(0, np.int64)
     below = (np.uint64(1) << shift) - np.uint64(1)
     return (packed[met] & below).astype(np.uint32), ~after[met]
 
 
-def _packed(
-    keys: "NDArray[np.uint64]", rank_of: "NDArray[np.int64] | None", rows: int
-) -> "tuple[NDArray[np.uint64], np.uint64]":
-    """(key << shift | rank, shift): sorted, they bring equal keys together, by rank. Overwrites the keys."""
-    shift = _bits(rows)
-    keys <<= shift
-    keys |= np.arange(rows, dtype=np.uint64) if rank_of is None else rank_of.astype(np.uint64)
-    return keys, shift
-
-
-def _bits(rows: int) -> np.uint64:
-    """Bits that a rank takes at the low end of a packed key."""
-    return np.uint64(max(1, int(rows).bit_length()))
+def _bits(total: int) -> np.uint64:
+    """Bits that a rank takes at the low end of a packed key; what a key of 40 bits has above 64 is dropped."""
+    return np.uint64(max(1, total.bit_length()))

@@ -1,7 +1,7 @@
 """The comparer of the numpy kernel: keeps texts as sorted n-gram hashes, compares many pairs at a time."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from builders.engine.dedup.scheme import Scheme
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Indexes = NDArray[np.int64]
+    Indexes = NDArray[np.integer[Any]]
 
 PAIRS_AT_ONCE = 1 << 19
 GRAMS_AT_ONCE = 1 << 22
@@ -37,14 +37,13 @@ class NumpyComparer:
         self._offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         self._grams = np.empty(self._offsets[-1], np.uint64)
 
-    def put(self, slot: int, first: int, folded: Folded) -> None:
-        """The texts of candidates `first` and following."""
-        count = len(folded.offsets) - 1
-        self._sketch[first : first + count] = self._kernel.signatures(folded, self._scheme)
+    def put(self, slot: int, numbers: "Indexes", folded: Folded) -> None:
+        """The texts of these candidates."""
+        self._sketch[numbers] = self._kernel.signatures(folded, self._scheme)
         grams, ends = gram_sets(folded, self._scheme)
         sizes = np.diff(ends)
-        self.sizes[first : first + count] = sizes
-        places = np.arange(len(grams)) + np.repeat(self._offsets[first : first + count] - ends[:-1], sizes)
+        self.sizes[numbers] = sizes
+        places = np.arange(len(grams)) + np.repeat(self._offsets[numbers] - ends[:-1], sizes)
         self._grams[places] = grams
 
     def first_kept(self, slot: int, first: int, end: int) -> "tuple[NDArray[np.int32], NDArray[np.int32]]":
@@ -93,7 +92,7 @@ class NumpyComparer:
         self._members[self._starts[runs] + self.filled[runs] + turn] = one + first
         self.filled += np.bincount(runs, minlength=len(self.filled)).astype(np.int32)
 
-    def shared(self, one: "NDArray[np.int32]", other: "NDArray[np.int32]") -> "NDArray[np.int32]":
+    def shared(self, one: "Indexes", other: "Indexes") -> "NDArray[np.int32]":
         """n-grams shared by each pair, near or not."""
         shared = np.zeros(len(one), np.int32)
         cost = np.cumsum(self.sizes[one], dtype=np.int64)

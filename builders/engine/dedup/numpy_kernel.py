@@ -23,7 +23,7 @@ class NumpyKernel:
 
     def fold(self, data: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", folding: Folding) -> Folded:
         """Valid UTF-8 to folded code points."""
-        points = np.frombuffer(str(data, "utf-8").encode("utf-32-le"), np.uint32)
+        points = np.frombuffer(str(data.data, "utf-8").encode("utf-32-le"), np.uint32)
         offsets = _in_characters(data, offsets, len(points))
         folded = folding.table[points]
         odd = many = np.zeros(0, np.int64)
@@ -42,7 +42,7 @@ class NumpyKernel:
 
     def signatures(self, folded: Folded, scheme: Scheme) -> "NDArray[np.uint32]":
         """uint32 (n, permutations)."""
-        hashes, starts = _grams(folded, scheme, np.uint32)
+        hashes, starts = text_grams(folded, scheme, np.uint32)
         signed = np.empty((len(folded.offsets) - 1, scheme.permutations), np.uint32)
         for first, end in _blocks(starts):
             block = hashes[starts[first] : starts[end] if end < len(starts) else None]
@@ -58,7 +58,11 @@ class NumpyKernel:
         keys = band_keys(self.signatures(folded, scheme), scheme)
         length = np.diff(folded.offsets)
         return Signs(
-            (keys >> np.uint64(8)).astype(np.uint32), keys.astype(np.uint8), _text_hashes(folded), length.astype(np.uint32)
+            high=(keys >> np.uint64(8)).astype(np.uint32),
+            low=keys.astype(np.uint8),
+            text=_text_hashes(folded),
+            length=length.astype(np.uint32),
+            suspect=np.zeros(len(length), np.bool_),
         )
 
 
@@ -77,7 +81,7 @@ def band_keys(signatures: "NDArray[np.uint32]", scheme: Scheme) -> "NDArray[np.u
 
 def gram_sets(folded: Folded, scheme: Scheme) -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
     """(hashes, offsets): the 64-bit hashes of each text's shingles, each once and ascending."""
-    hashes, starts = _grams(folded, scheme, np.uint64)
+    hashes, starts = text_grams(folded, scheme, np.uint64)
     for first, end in zip(starts, [*starts[1:], len(hashes)], strict=True):
         hashes[first:end].sort()
     first_of_its_kind = np.ones(len(hashes), bool)
@@ -91,7 +95,7 @@ def _in_characters(data: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", coun
     """Offsets in bytes to offsets in characters, `count` of them in all."""
     if count == len(data):
         return offsets
-    later = np.flatnonzero((data.view(np.int8) >= -64))  # what is no continuation byte
+    later = np.flatnonzero(data.view(np.int8) >= -64)  # what is no continuation byte
     return np.searchsorted(later, offsets)
 
 
@@ -109,7 +113,7 @@ def _spelled_out(
     return out, ends[offsets]
 
 
-def _grams(
+def text_grams(
     folded: Folded, scheme: Scheme, width: "type[np.unsignedinteger[Any]]"
 ) -> "tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.int64]]":
     """(hashes, starts): the shingles of every text, end to end; of `width` bits."""

@@ -83,7 +83,8 @@ class Scheme:
     @property
     def least_agreement(self) -> int:
         """Signature places (of 8 bits) that a pair must agree in to be worth the exact comparison: five deviations
-        below what is expected at the threshold, which loses one of three million such pairs."""
+        below what is expected at the threshold, which loses one of three million such pairs.
+        """
         deviation = (self.threshold * (1 - self.threshold) / self.permutations) ** 0.5
         return max(0, int(self.permutations * (self.threshold - 5 * deviation)))
 

@@ -4,18 +4,17 @@ Beyond CHUNK texts the keys are written to the working folder as they come, so t
 the last whole chunk, and the memory of a run hardly grows with its texts.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from queue import Empty, Full, Queue
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from builders.engine.dedup.kernel import Kernel, Signs, fold
+from builders.engine.dedup.kernel import Folded, Kernel, Signs, fold
 from builders.engine.dedup.scheme import Scheme
+from builders.engine.dedup.texts import Source, ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,38 +27,46 @@ READ_AHEAD = 4
 T = TypeVar("T")
 
 
-class Source(Protocol):
-    """Texts that can be read more than once, always in the same order."""
+class Look(Protocol):
+    """Looks at texts in passing."""
 
-    rows: int
-
-    def texts(self, start: int = 0) -> "Iterator[pa.LargeStringArray]":
-        """All of them from row `start` on, without nulls, batch by batch."""
+    def __call__(self, folded: Folded) -> "NDArray[np.bool_]":
+        """Which of them are worth a second look."""
         ...
+
+
+def nothing_to_see(folded: Folded) -> "NDArray[np.bool_]":
+    """No text is worth a second look."""
+    return np.zeros(len(folded.offsets) - 1, bool)
 
 
 class Keys:
     """The signs of all texts, chunk after chunk; a chunk is in memory or in a file."""
 
-    def __init__(self, chunks: Iterable[Signs]) -> None:
-        self.chunks = list(chunks)
-        self.rows = sum(len(chunk.text) for chunk in self.chunks)
+    def __init__(self, chunks: Iterable[Signs], bands: int) -> None:
+        self._chunks, self.bands = list(chunks), bands
+        self._rows = sum(len(chunk.text) for chunk in self._chunks)
 
     @property
     def text(self) -> "NDArray[np.uint64]":
         """(rows,)."""
-        return _joined([chunk.text for chunk in self.chunks], np.uint64)
+        return _joined([chunk.text for chunk in self._chunks], np.uint64)
+
+    @property
+    def suspect(self) -> "NDArray[np.bool_]":
+        """(rows,)."""
+        return _joined([chunk.suspect for chunk in self._chunks], np.bool_)
 
     @property
     def length(self) -> "NDArray[np.uint32]":
         """(rows,)."""
-        return _joined([chunk.length for chunk in self.chunks], np.uint32)
+        return _joined([chunk.length for chunk in self._chunks], np.uint32)
 
     def band(self, band: int) -> "NDArray[np.uint64]":
         """(rows,): the 40-bit keys of a band."""
-        keys = np.empty(self.rows, np.uint64)
+        keys = np.empty(self._rows, np.uint64)
         at = 0
-        for chunk in self.chunks:
+        for chunk in self._chunks:
             part = keys[at : at + len(chunk.text)]
             part[:] = chunk.high[band]
             part <<= np.uint64(8)
@@ -75,10 +82,18 @@ def sign_all(
     *,
     threads: int,
     folder: Path | None = None,
+    look: Look = nothing_to_see,
     seen: Callable[[int], None] = lambda rows: None,
 ) -> Keys:
-    """The keys of every text of a source. `folder` keeps whole chunks for a run that is interrupted; `seen` is told
-    the rows done."""
+    """The keys of every text of a source.
+
+    `folder` keeps whole chunks for a run that is interrupted; `seen` is told the rows done.
+    """
+
+    def sign(batch: "pa.LargeStringArray") -> Signs:
+        folded = fold(kernel, batch, scheme.folding)
+        return kernel.sign(folded, scheme)._replace(suspect=look(folded))
+
     chunks: list[Signs] = []
     while folder and (found := _loaded(_file(folder, len(chunks)), scheme, CHUNK)):
         chunks.append(found)
@@ -88,29 +103,28 @@ def sign_all(
         while done < source.rows:
             rows = min(CHUNK, source.rows - done)
             chunk = _room(scheme, rows)
-            texts = _fill(chunk, texts, scheme, kernel, pool, lambda at, done=done: seen(done + at))
+            texts = _fill(chunk, texts, sign, pool, _after(done, seen))
             if folder and rows == CHUNK:
                 chunk = _kept(chunk, _file(folder, len(chunks)), scheme)
             chunks.append(chunk)
             done += rows
-    return Keys(chunks)
+    return Keys(chunks, scheme.bands[0])
 
 
 def _fill(
     chunk: Signs,
     texts: "Iterator[pa.LargeStringArray]",
-    scheme: Scheme,
-    kernel: Kernel,
+    sign: "Callable[[pa.LargeStringArray], Signs]",
     pool: ThreadPoolExecutor,
     seen: Callable[[int], None],
 ) -> "Iterator[pa.LargeStringArray]":
     """Sign texts until the chunk is full; gives what is left of them."""
 
     def work(batch: "pa.LargeStringArray", at: int) -> int:
-        signs = kernel.sign(fold(kernel, batch, scheme.folding), scheme)
         end = at + len(batch)
-        chunk.high[:, at:end], chunk.low[:, at:end] = signs.high, signs.low
-        chunk.text[at:end], chunk.length[at:end] = signs.text, signs.length
+        arrays: Iterator[tuple[Any, Any]] = zip(chunk, sign(batch), strict=True)
+        for room, mine in arrays:
+            room[..., at:end] = mine
         return end
 
     at, rows, running = 0, len(chunk.text), list[Future[int]]()
@@ -128,6 +142,10 @@ def _fill(
     return texts
 
 
+def _after(done: int, seen: Callable[[int], None]) -> Callable[[int], None]:
+    return lambda at: seen(done + at)
+
+
 def _room(scheme: Scheme, rows: int) -> Signs:
     bands, _ = scheme.bands
     return Signs(
@@ -135,6 +153,7 @@ def _room(scheme: Scheme, rows: int) -> Signs:
         np.empty((bands, rows), np.uint8),
         np.empty(rows, np.uint64),
         np.empty(rows, np.uint32),
+        np.empty(rows, np.bool_),
     )
 
 
@@ -147,7 +166,7 @@ def _kept(chunk: Signs, path: Path, scheme: Scheme) -> Signs:
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         for array in chunk:
-            file.write(memoryview(array).cast("B"))
+            file.write(array.reshape(-1).view(np.uint8).data)
     part.replace(path)
     found = _loaded(path, scheme, len(chunk.text))
     assert found is not None
@@ -167,40 +186,5 @@ def _loaded(path: Path, scheme: Scheme, rows: int) -> Signs | None:
     return Signs(*arrays)
 
 
-def _joined(arrays: "list[NDArray[T]]", kind: type) -> "NDArray[T]":
+def _joined(arrays: "list[NDArray[Any]]", kind: type) -> "NDArray[Any]":
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.zeros(0, kind)
-
-
-def ahead(items: Iterator[T], depth: int = READ_AHEAD) -> Iterator[T]:
-    """The items, read by a thread of its own; an error of the reader is raised here."""
-    queue: Queue[tuple[T | None, BaseException | None]] = Queue(depth)
-    stopped = threading.Event()
-
-    def put(item: T | None, error: BaseException | None = None) -> None:
-        while not stopped.is_set():
-            try:
-                return queue.put((item, error), timeout=0.1)
-            except Full:
-                continue
-
-    def read() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as wrong:  # raised where the items are used
-            put(None, wrong)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        while (got := queue.get()) != (None, None):
-            item, error = got
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
-        reader.join()
