@@ -124,12 +124,14 @@ def _runs(
 ) -> "tuple[NDArray[np.uint32], NDArray[np.bool_]]":
     """(ranks, begins): the texts whose key another one has too, run after run, and where a run begins."""
     shift = _bits(ranks.total)
-    keys <<= shift
-    keys |= ranks.of_row
-    packed = keys if own.all() else keys[own]
+    if not own.all():
+        keys, packed = keys[own], ranks.of_row[own].astype(np.uint64)
+    else:
+        packed = ranks.of_row.astype(np.uint64)
+    packed |= keys << shift
     packed.sort()
     if stored.rows:
-        key, row = stored.sharing(band, packed >> shift)
+        key, row = stored.sharing(band, np.sort(keys))
         more = key << shift | (row + ranks.stored_at).astype(np.uint64)
         packed = np.sort(np.concatenate((packed, more)))
     same = packed[1:] >> shift == packed[:-1] >> shift

@@ -1,0 +1,65 @@
+"""Which of several texts that repeat each other is kept: `first`, `longest` or `best:COLUMN`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from builders.engine.dedup.find import Order
+from builders.engine.dedup.signing import Keys
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from builders.sources.tables import Table
+
+
+def order_of(keep: str, tables: "Sequence[Table]", ids: str | None, *, precedence: bool) -> Order:
+    """How rows are ordered, best first: (INPUT when `precedence`), what `keep` says, id, text, row.
+
+    Without ids `first` is the order of the rows; everything else gives the same order wherever a row stands. Raises
+    InputError for a column that is not there, or holds no numbers.
+    """
+    if keep == "first" and not ids:
+        return lambda keys, items: None
+    best = keep.removeprefix("best:")
+
+    def order(keys: Keys, items: int) -> "NDArray[np.int64]":
+        text = keys.text[items:]
+        by: list[NDArray[Any]] = [np.arange(len(text)), text]
+        if ids:
+            by.append(_places(_column(tables, ids)))
+        if keep == "longest":
+            by.append(-keys.length[items:].astype(np.int64))
+        elif keep != "first":
+            by.append(-_numbers(_column(tables, best), best))
+        if precedence:
+            by.append(np.repeat(np.arange(len(tables)), [table.rows for table in tables]))
+        return np.lexsort(by)
+
+    return order
+
+
+def _column(tables: "Sequence[Table]", name: str) -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return pa.chunked_array([batch.column(0) for table in tables for batch in table.batches([name])])
+
+
+def _places(ids: "pa.ChunkedArray") -> "NDArray[np.int64]":
+    """The place of each id among all of them; equal ids have the same."""
+    import pyarrow.compute as pc
+
+    return pc.rank(ids, tiebreaker="min").to_numpy().astype(np.int64)
+
+
+def _numbers(values: "pa.ChunkedArray", name: str) -> "NDArray[np.float64]":
+    import pyarrow as pa
+
+    try:
+        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+        raise InputError(f"--keep best:{name}: {name} holds {values.type}, not numbers") from None
+    return np.nan_to_num(numbers, nan=-np.inf)

@@ -1,0 +1,224 @@
+"""The index of `--index DIR`: what earlier releases kept, so that the next one is compared with them without reading them.
+
+    index.json                    how texts were compared, and the segments
+    segment-00000/bands           uint64 (bands, rows): key << 24 | row, ascending in each band
+    segment-00000/copies          uint64 (rows,): hashes of the folded texts, ascending; rows: uint32 (rows,), theirs
+    segment-00000/texts.parquet   name and text of every row
+
+A run adds one segment, whole or not at all, under the fingerprint of what it read: the same run again replaces it.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from builders.engine.dedup.scheme import Scheme
+from builders.engine.dedup.signing import Keys
+from builders.engine.dedup.texts import BATCH, chosen
+from builders.engine.folder import as_json, replace_files
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.integer[Any]]
+
+ROW_BITS = np.uint64(24)
+MOST_ROWS = 1 << 24
+"""Rows of a segment: a band's key of 40 bits and a row fit in 64."""
+MANIFEST, TEXTS = "index.json", "texts.parquet"
+
+
+class Segment:
+    """What one run kept."""
+
+    def __init__(self, folder: Path, rows: int, bands: int) -> None:
+        self.rows = rows
+        self._file = folder / TEXTS
+        try:
+            self.bands = _mapped(folder / "bands", np.uint64, (bands, rows))
+            self.copies = _mapped(folder / "copies", np.uint64, (rows,))
+            self.order = _mapped(folder / "rows", np.uint32, (rows,))
+            self.length = _mapped(folder / "lengths", np.uint32, (rows,))
+        except (OSError, ValueError) as wrong:
+            raise InputError(f"--index {folder}: damaged: {wrong}; remove it and index its release again") from None
+
+    def texts(self, start: int = 0) -> "Iterator[pa.LargeStringArray]":
+        """All texts from row `start` on."""
+        for batch in self._batches("text", start):
+            yield batch
+
+    def names(self, rows: "NDArray[np.int64]") -> list[str]:
+        """Names of ascending rows."""
+        found: list[str] = []
+        for _, names in chosen(_Column(self, "name"), rows):
+            found += names.to_pylist()
+        return found
+
+    def _batches(self, column: str, start: int) -> "Iterator[pa.LargeStringArray]":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self._file) as file:
+                sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+                ends = list(accumulate(sizes, initial=0))
+                first = max(group for group, end in enumerate(ends) if end <= start)
+                skip = start - ends[first]
+                for batch in file.iter_batches(BATCH, range(first, len(sizes)), [column]):
+                    if skip < len(batch):
+                        yield batch.column(0).slice(skip)
+                    skip = max(0, skip - len(batch))
+        except (OSError, pa.ArrowException) as wrong:
+            raise InputError(f"{self._file}: {wrong}") from None
+
+
+class _Column(NamedTuple):
+    """One column of a segment, as a source of texts."""
+
+    segment: Segment
+    column: str
+
+    @property
+    def rows(self) -> int:
+        return self.segment.rows
+
+    def texts(self, start: int = 0) -> "Iterator[pa.LargeStringArray]":
+        return self.segment._batches(self.column, start)
+
+
+class Index:
+    """The segments of an index, their rows numbered through. See find.StoredTexts."""
+
+    def __init__(self, folder: Path, scheme: Scheme, fingerprint: str) -> None:
+        """Opens, or begins, the index in a folder, without the segment of the run with this fingerprint.
+
+        Raises InputError when its texts were compared in another way, or when it is damaged.
+        """
+        self._folder, self._scheme, self._fingerprint = folder, scheme, fingerprint
+        entries = _entries(folder, scheme)
+        self._entries = [entry for entry in entries if entry["run"] != fingerprint]
+        bands, _ = scheme.bands
+        self._segments = [Segment(folder / entry["folder"], entry["rows"], bands) for entry in self._entries]
+        self._starts = [0, *accumulate(segment.rows for segment in self._segments)]
+        self.rows = self._starts[-1]
+
+    def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
+        """(key, row) of the stored texts that have one of these ascending keys in a band."""
+        wanted = np.unique(keys)
+        found_keys, found_rows = [wanted[:0]], [np.zeros(0, np.int64)]
+        for start, segment in zip(self._starts, self._segments, strict=False):
+            stored = segment.bands[band]
+            low = np.searchsorted(stored, wanted << ROW_BITS)
+            high = np.searchsorted(stored, (wanted << ROW_BITS) + np.uint64(MOST_ROWS - 1), side="right")
+            many = high - low
+            at = np.arange(many.sum()) + np.repeat(low - np.cumsum(many) + many, many)
+            found_keys.append(np.repeat(wanted, many))
+            found_rows.append((stored[at] & np.uint64(MOST_ROWS - 1)).astype(np.int64) + start)
+        return np.concatenate(found_keys), np.concatenate(found_rows)
+
+    def copies(self, text: "NDArray[np.uint64]", length: "NDArray[np.uint32]") -> "NDArray[np.int64]":
+        """The stored row with the same text for each, -1 where there is none."""
+        found = np.full(len(text), -1)
+        for start, segment in zip(self._starts, self._segments, strict=False):
+            at = np.minimum(np.searchsorted(segment.copies, text), segment.rows - 1)
+            row = segment.order[at].astype(np.int64)
+            same = (segment.copies[at] == text) & (segment.length[row] == length) & (found < 0)
+            found[same] = row[same] + start
+        return found
+
+    def lengths(self, rows: "Rows") -> "NDArray[np.uint32]":
+        """Characters of the folded texts of these rows."""
+        lengths = np.zeros(len(rows), np.uint32)
+        for place, segment, mine in self._by_segment(rows):
+            lengths[place] = segment.length[mine]
+        return lengths
+
+    def chosen(self, rows: "Rows") -> "Iterator[tuple[int, pa.LargeStringArray]]":
+        """(place in `rows`, texts from there on) of these ascending rows."""
+        for place, segment, mine in self._by_segment(rows):
+            for at, texts in chosen(segment, mine):
+                yield place.start + at, texts
+
+    def names(self, rows: "Rows") -> list[str]:
+        """What the releases call these ascending rows."""
+        return [name for _, segment, mine in self._by_segment(rows) for name in segment.names(mine)]
+
+    def _by_segment(self, rows: "Rows") -> "Iterator[tuple[slice, Segment, NDArray[np.int64]]]":
+        cuts = np.searchsorted(rows, self._starts)
+        for number, segment in enumerate(self._segments):
+            place = slice(int(cuts[number]), int(cuts[number + 1]))
+            if place.start < place.stop:
+                yield place, segment, rows[place].astype(np.int64) - self._starts[number]
+
+    def add(self, keys: Keys, kept: "NDArray[np.int64]", texts: "Iterator[pa.RecordBatch]") -> None:
+        """Add the rows that this run kept (of `keys`), with their (name, text) in order, in place of an earlier same
+        run's."""
+        added = []
+        for number, first in enumerate(range(0, len(kept), MOST_ROWS)):
+            name, rows = f"segment-{self._fingerprint[:12]}-{number:03d}", kept[first : first + MOST_ROWS]
+            draft = self._folder / f".{name}.part"
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            _write(draft, keys, rows, self._scheme)
+            texts = _write_texts(draft / TEXTS, texts, len(rows))
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+            draft.rename(self._folder / name)
+            added.append({"folder": name, "rows": len(rows), "run": self._fingerprint})
+        self._folder.mkdir(parents=True, exist_ok=True)
+        replace_files(self._folder, {MANIFEST: as_json({**self._scheme.fingerprint, "segments": self._entries + added})})
+
+
+def _entries(folder: Path, scheme: Scheme) -> list[dict[str, Any]]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        segments: list[dict[str, Any]] = manifest.pop("segments")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, AttributeError) as wrong:
+        raise InputError(f"--index {folder / MANIFEST}: {wrong}") from None
+    for name, mine in scheme.fingerprint.items():
+        if manifest.get(name) != mine:
+            raise InputError(f"--index {folder}: was made with {name} {manifest.get(name)}, this run has {mine}")
+    return segments
+
+
+def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> "NDArray[Any]":
+    return np.memmap(path, kind, "r", shape=shape) if np.prod(shape) else np.zeros(shape, kind)
+
+
+def _write(folder: Path, keys: Keys, rows: "NDArray[np.int64]", scheme: Scheme) -> None:
+    """The keys of these rows."""
+    numbers = np.arange(len(rows), dtype=np.uint64)
+    with (folder / "bands").open("wb") as file:
+        for band in range(scheme.bands[0]):
+            packed = keys.band(band)[rows] << ROW_BITS | numbers
+            packed.sort()
+            file.write(packed.data)
+    text = keys.text[rows]
+    order = np.argsort(text, kind="stable")
+    (folder / "copies").write_bytes(text[order].data)
+    (folder / "rows").write_bytes(order.astype(np.uint32).data)
+    (folder / "lengths").write_bytes(keys.length[rows].data)
+
+
+def _write_texts(path: Path, texts: "Iterator[pa.RecordBatch]", rows: int) -> "Iterator[pa.RecordBatch]":
+    """The next `rows` (name, text) into a file; gives what is left of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"name": pa.large_string(), "text": pa.large_string()})
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=False) as file:
+        while rows:
+            batch = next(texts)
+            file.write_batch(batch.slice(0, rows))
+            if len(batch) > rows:
+                texts = chain([batch.slice(rows)], texts)
+            rows -= min(rows, len(batch))
+    return texts
