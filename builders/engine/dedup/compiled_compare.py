@@ -325,10 +325,10 @@ def _root(one: int, parent: Any) -> int:
 def _linked(pairs: Any, other: int, parent: Any) -> bool:
     """Whether one of the pairs is with the component of `other`."""
     root = _root(other, parent)
+    linked = False
     for link in range(len(pairs)):
-        if _root(pairs[link, 1], parent) == root:
-            return True
-    return False
+        linked = linked or _root(pairs[link, 1], parent) == root
+    return linked
 
 
 @njit(nogil=True, cache=True)

@@ -52,14 +52,15 @@ def _places(ids: "pa.ChunkedArray") -> "NDArray[np.int64]":
     """The place of each id among all of them; equal ids have the same."""
     import pyarrow.compute as pc
 
-    return pc.rank(ids, tiebreaker="min").to_numpy().astype(np.int64)
+    places: NDArray[np.int64] = pc.rank(ids, tiebreaker="min").to_numpy().astype(np.int64)
+    return places
 
 
 def _numbers(values: "pa.ChunkedArray", name: str) -> "NDArray[np.float64]":
     import pyarrow as pa
 
     try:
-        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        numbers: NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
         raise InputError(f"--keep best:{name}: {name} holds {values.type}, not numbers") from None
     return np.nan_to_num(numbers, nan=-np.inf)

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,8 +51,7 @@ class Segment:
 
     def texts(self, start: int = 0) -> "Iterator[pa.LargeStringArray]":
         """All texts from row `start` on."""
-        for batch in self._batches("text", start):
-            yield batch
+        yield from self._batches("text", start)
 
     def names(self, rows: "NDArray[np.int64]") -> list[str]:
         """Names of ascending rows."""
@@ -79,18 +78,15 @@ class Segment:
             raise InputError(f"{self._file}: {wrong}") from None
 
 
-class _Column(NamedTuple):
+class _Column:
     """One column of a segment, as a source of texts."""
 
-    segment: Segment
-    column: str
-
-    @property
-    def rows(self) -> int:
-        return self.segment.rows
+    def __init__(self, segment: Segment, column: str) -> None:
+        self.rows = segment.rows
+        self._segment, self._column = segment, column
 
     def texts(self, start: int = 0) -> "Iterator[pa.LargeStringArray]":
-        return self.segment._batches(self.column, start)
+        return self._segment._batches(self._column, start)
 
 
 class Index:
@@ -157,9 +153,10 @@ class Index:
             if place.start < place.stop:
                 yield place, segment, rows[place].astype(np.int64) - self._starts[number]
 
-    def add(self, keys: Keys, kept: "NDArray[np.int64]", texts: "Iterator[pa.RecordBatch]") -> None:
+    def add(self, keys: Keys, kept: "Rows", texts: "Iterator[pa.RecordBatch]") -> None:
         """Add the rows that this run kept (of `keys`), with their (name, text) in order, in place of an earlier same
-        run's."""
+        run's.
+        """
         added = []
         for number, first in enumerate(range(0, len(kept), MOST_ROWS)):
             name, rows = f"segment-{self._fingerprint[:12]}-{number:03d}", kept[first : first + MOST_ROWS]
@@ -172,7 +169,9 @@ class Index:
             draft.rename(self._folder / name)
             added.append({"folder": name, "rows": len(rows), "run": self._fingerprint})
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_files(self._folder, {MANIFEST: as_json({**self._scheme.fingerprint, "segments": self._entries + added})})
+        replace_files(
+            self._folder, {MANIFEST: as_json({**self._scheme.fingerprint, "segments": self._entries + added})}
+        )
 
 
 def _entries(folder: Path, scheme: Scheme) -> list[dict[str, Any]]:
@@ -193,7 +192,7 @@ def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> "NDArray[Any]":
     return np.memmap(path, kind, "r", shape=shape) if np.prod(shape) else np.zeros(shape, kind)
 
 
-def _write(folder: Path, keys: Keys, rows: "NDArray[np.int64]", scheme: Scheme) -> None:
+def _write(folder: Path, keys: Keys, rows: "Rows", scheme: Scheme) -> None:
     """The keys of these rows."""
     numbers = np.arange(len(rows), dtype=np.uint64)
     with (folder / "bands").open("wb") as file:

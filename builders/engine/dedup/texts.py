@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ class Joined:
                 yield from source.texts(max(0, start - first))
 
 
-def chosen(source: Source, rows: "NDArray[np.int64]") -> "Iterator[tuple[int, pa.LargeStringArray]]":
+def chosen(source: Source, rows: "NDArray[np.integer[Any]]") -> "Iterator[tuple[int, pa.LargeStringArray]]":
     """(place in `rows`, texts of the rows from there on): the texts of these ascending rows, batch by batch."""
     import numpy as np
     import pyarrow as pa

@@ -1,0 +1,258 @@
+"""The work of `python -m builders.dedup`: open, search, write, report."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from builders.engine.dedup import talk
+from builders.engine.dedup.benchmarks import Benchmark, Benchmarks
+from builders.engine.dedup.find import Found, PairsSeen, find
+from builders.engine.dedup.folding import Folding
+from builders.engine.dedup.kernel import Kernel, kernel_for
+from builders.engine.dedup.outcome import Clusters, Names, parquet, write_rows
+from builders.engine.dedup.preference import order_of
+from builders.engine.dedup.scheme import LONG_NGRAM, SHORT_NGRAM, Scheme
+from builders.engine.dedup.stored import Index
+from builders.engine.dedup.texts import Joined, OfTable, chosen
+from builders.engine.folder import as_json, only_builder_of, replace_files
+from builders.sources.tables import Table, open_tables
+from builders.sources.texts import TextOf, text_of
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from builders.dedup import Dedup
+
+    Rows = NDArray[np.integer[Any]]
+
+STOPPED = 4
+WORK = ".work"
+REPORT = "report.json"
+
+
+class Opened(NamedTuple):
+    """What a run reads."""
+
+    tables: Sequence[Table]
+    texts: Sequence[TextOf]
+    source: Joined
+    benchmarks: Benchmarks
+    fingerprint: str
+    """Another one when inputs, evaluation sets or settings that decide are others."""
+
+
+def run(settings: "Dedup") -> int:
+    """The whole of it; gives the exit code."""
+    progress = talk.Progress()
+    try:
+        with _place(settings) as work:
+            counts = _search(settings, work, progress)
+    except KeyboardInterrupt:
+        progress.clear()
+        print("ended at once; the same command goes on where it stood", file=sys.stderr)
+        return STOPPED
+    except OSError as wrong:
+        progress.clear()
+        if wrong.errno == errno.ENOSPC:
+            raise InputError(f"--out {settings.out}: no space left on the disk; nothing was changed there") from None
+        raise InputError(f"{wrong.filename or settings.out}: {wrong.strerror or wrong}") from None
+    print(json.dumps(counts, ensure_ascii=False), flush=True)
+    return 0
+
+
+@contextlib.contextmanager
+def _place(settings: "Dedup") -> Iterator[Path]:
+    """A folder to work in: kept when the run is interrupted, so that it can go on."""
+    if settings.dry_run:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+        return
+    with only_builder_of(settings.out):
+        work = settings.out / WORK
+        work.mkdir(parents=True, exist_ok=True)
+        yield work
+        shutil.rmtree(work)
+
+
+def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str, Any]:
+    started = time.monotonic()
+    opened, scheme = _open(settings, work), _scheme(settings)
+    kernel = _kernel(settings.kernel, opened.tables)
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    talk.say_plan(opened.tables, scheme, kernel.name, threads)
+    index = Index(settings.index, scheme, opened.fingerprint) if settings.index else None
+    names = Names(opened.tables, settings.id, index, opened.benchmarks)
+    with _pairs_file(settings, names) as pairs:
+        found = find(
+            opened.source,
+            scheme,
+            mode=settings.mode,
+            kernel=kernel,
+            threads=threads,
+            order=order_of(settings.keep, opened.tables, settings.id, precedence=settings.precedence),
+            stored=index,
+            benchmarks=opened.benchmarks,
+            folder=_signs(work, opened.fingerprint),
+            pairs=pairs,
+            say=progress,
+        )
+    progress.clear()
+    counts = _counts(opened, found)
+    report = _report(settings, opened, scheme, found, names, counts)
+    if not settings.dry_run:
+        _write(settings, opened, found, names, index)
+    counts |= {"seconds": round(time.monotonic() - started, 3), "kernel": found.kernel}
+    counts |= {"path": None if settings.dry_run else str(settings.out)}
+    if not settings.dry_run:
+        replace_files(settings.out, {REPORT: as_json(report | {"seconds": counts["seconds"]})})
+    talk.say_result(counts)
+    talk.say_benchmarks(report["benchmarks"])
+    talk.say_examples(report["examples"])
+    return counts
+
+
+def _scheme(settings: "Dedup") -> Scheme:
+    ngram = settings.ngram or (SHORT_NGRAM if settings.granularity == "first-turn" else LONG_NGRAM)
+    folding = Folding(name for name in settings.fold.split(",") if name)
+    return Scheme(settings.threshold, ngram, settings.permutations, folding)
+
+
+def _kernel(name: str, tables: Sequence[Table]) -> Kernel:
+    try:
+        return kernel_for(name, sum(table.bytes for table in tables))
+    except ValueError as wrong:
+        raise InputError(f"--kernel {name}: {wrong}") from None
+
+
+def _open(settings: "Dedup", work: Path) -> Opened:
+    if settings.mode == "cluster" and settings.index:
+        raise InputError("--mode cluster joins texts across releases and takes no --index; use --mode leader")
+    tables = open_tables(settings.inputs, work)
+    _check_column(settings.id, "--id", tables)
+    _check_column(settings.keep.removeprefix("best:") if ":" in settings.keep else None, "--keep", tables)
+    texts = [text_of(settings.text, settings.granularity, table.schema, table.name) for table in tables]
+    source = Joined([OfTable(table, text.columns, text) for table, text in zip(tables, texts, strict=True)])
+    exams = open_tables(settings.against, work) if settings.against else []
+    benchmarks = Benchmarks([_benchmark(settings, table) for table in exams])
+    decides = settings.model_dump(mode="json", exclude={"out", "pairs", "index", "kernel", "threads", "recipe"})
+    told = json.dumps([decides, [table.fingerprint for table in (*tables, *exams)]], sort_keys=True)
+    return Opened(tables, texts, source, benchmarks, hashlib.sha256(told.encode()).hexdigest())
+
+
+def _check_column(name: str | None, flag: str, tables: Sequence[Table]) -> None:
+    for table in tables:
+        if name is not None and name not in table.schema.names:
+            raise InputError(f"{flag}: {table.name} has no column {name!r}; it has {', '.join(table.schema.names)}")
+
+
+def _benchmark(settings: "Dedup", table: Table) -> Benchmark:
+    granularity = "text" if settings.against_text else settings.granularity
+    try:
+        text = text_of(settings.against_text or settings.text, granularity, table.schema, table.name)
+    except InputError as wrong:
+        hint = "" if settings.against_text else "; --against-text says what is compared of evaluation sets"
+        raise InputError(f"--against: {wrong}{hint}") from None
+    items = [item for batch in table.batches(text.columns) for item in text(batch).to_pylist()]
+    return Benchmark(table.name, items, table.place)
+
+
+def _signs(work: Path, fingerprint: str) -> Path:
+    """The folder for the keys of this run; those of other runs are removed."""
+    folder = work / f"signs-{fingerprint[:16]}"
+    for other in work.glob("signs-*"):
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _pairs_file(settings: "Dedup", names: Names) -> "Iterator[PairsSeen | None]":
+    if settings.pairs is None or settings.dry_run:
+        yield None
+        return
+    import pyarrow as pa
+
+    schema = pa.schema({"one": pa.large_string(), "other": pa.large_string(), "jaccard": pa.float64()})
+    settings.pairs.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with parquet(settings.pairs, schema) as file:
+
+        def write(one: "Rows", other: "Rows", jaccard: "NDArray[np.float64]") -> None:
+            names.know(other)
+            columns = [pa.array(names(one), pa.large_string()), pa.array(names(other), pa.large_string())]
+            file.write_batch(pa.RecordBatch.from_arrays([*columns, pa.array(jaccard)], schema=schema))
+
+        yield write
+
+
+def _counts(opened: Opened, found: Found) -> dict[str, Any]:
+    texts, given = opened.source.rows, int(found.contaminated.sum())
+    exact = int((found.exact & ~found.contaminated).sum())
+    return {
+        "texts": texts,
+        "exact": exact,
+        "near": len(found.row) - exact - given,
+        "evaluation": given,
+        "clusters": Clusters(found).count,
+        "kept": texts - len(found.row),
+        "rejected": sum(table.rejected_rows for table in opened.tables),
+    }
+
+
+def _report(
+    settings: "Dedup", opened: Opened, scheme: Scheme, found: Found, names: Names, counts: dict[str, Any]
+) -> dict[str, Any]:
+    """report.json, but for the seconds."""
+    left = {"out", "pairs", "index", "kernel", "threads", "recipe", "dry_run"}
+    inputs = [{"name": table.name, "rows": table.rows, "rejected": table.rejected_rows} for table in opened.tables]
+    return {
+        "settings": settings.model_dump(mode="json", exclude=left) | {"ngram": scheme.ngram},
+        "inputs": inputs,
+        "counts": dict(counts),
+        "kernel": found.kernel,
+        "bands": dict(zip(("bands", "rows"), scheme.bands, strict=True)),
+        "probability_to_be_compared": {f"{jaccard:.2f}": round(chance, 4) for jaccard, chance in scheme.curve()},
+        "candidates": found.candidates,
+        "largest_bucket": found.longest_run,
+        "benchmarks": opened.benchmarks.report(names.of),
+        "examples": talk.examples(found, opened.source, names),
+    }
+
+
+def _write(settings: "Dedup", opened: Opened, found: Found, names: Names, index: Index | None) -> None:
+    columns = [name for text in opened.texts for name in text.columns]
+    write_rows(opened.tables, found, names, settings.out, columns)
+    _write_rejected(opened.tables, settings.out / "rejected.jsonl")
+    if index:
+        kept = np.setdiff1d(np.arange(opened.source.rows), found.row, assume_unique=True)
+        index.add(found.keys, kept + opened.benchmarks.rows, _named(opened, kept, names))
+
+
+def _write_rejected(tables: Sequence[Table], path: Path) -> None:
+    """What stands in the inputs and is no row, with its reason."""
+    path.unlink(missing_ok=True)
+    if any(table.rejected for table in tables):
+        draft = path.with_name(f".{path.name}.part")
+        draft.write_bytes(b"".join(table.rejected.read_bytes() for table in tables if table.rejected))
+        draft.replace(path)
+
+
+def _named(opened: Opened, rows: "Rows", names: Names) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    for place, texts in chosen(opened.source, rows):
+        called = pa.array(names(rows[place : place + len(texts)]), pa.large_string())
+        yield pa.RecordBatch.from_arrays([called, texts], names=["name", "text"])

@@ -1,0 +1,179 @@
+"""Writes what a search found: the kept rows, the removed ones with their twins, the pairs, the report."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from builders.engine.dedup.benchmarks import Benchmarks
+from builders.engine.dedup.find import Found
+from builders.engine.dedup.stored import Index
+from builders.engine.dedup.texts import READ_AHEAD, ahead
+from schemas.settings import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet
+    from numpy.typing import NDArray
+
+    from builders.sources.tables import Table
+
+    Rows = NDArray[np.integer[Any]]
+
+ADDED = ("twin", "jaccard", "cluster", "reason")
+"""Columns of removed.parquet behind those of the input."""
+ROW_GROUP = 1 << 16
+
+
+class Names:
+    """What rows are called: by their id, or by file and number."""
+
+    def __init__(self, tables: "Sequence[Table]", ids: str | None, index: Index | None, benchmarks: Benchmarks) -> None:
+        import pyarrow as pa
+
+        self._tables, self._index, self._items = tables, index, benchmarks
+        self._starts = np.cumsum([0, *(table.rows for table in tables)])
+        self._ids: pa.ChunkedArray | None = None
+        self._stored: dict[int, str] = {}
+        if ids:
+            columns = [batch.column(0).cast(pa.large_string()) for table in tables for batch in table.batches([ids])]
+            self._ids = pa.chunked_array(columns, pa.large_string())
+
+    def know(self, twins: "Rows") -> None:
+        """Look up the stored rows among these twins, all at once."""
+        if self._index:
+            rows = np.unique(twins[twins < 0]) + self._index.rows
+            self._stored = dict(zip((rows - self._index.rows).tolist(), self._index.names(rows), strict=True))
+
+    def __call__(self, rows: "Rows") -> list[str]:
+        """The name of each row; of a stored one (negative), as its release called it."""
+        if self._ids is not None and (not len(rows) or rows.min() >= 0):
+            return ["" if name is None else name for name in self._ids.take(rows).to_pylist()]
+        return [self._stored[row] if row < 0 else self.of(row) for row in rows.tolist()]
+
+    def of(self, row: int) -> str:
+        """The name of one row of the inputs."""
+        if self._ids is not None:
+            return str(self._ids[row].as_py())
+        table = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._tables[table].place(row - int(self._starts[table]))
+
+    def item(self, item: int) -> str:
+        """The name of an evaluation item."""
+        return self._items.place(item)
+
+
+class Clusters:
+    """Numbers the groups of rows that repeat each other, from 1, in the order of the kept row of each."""
+
+    def __init__(self, found: Found) -> None:
+        self._kept = np.unique(found.twin[~found.contaminated])
+        self.count = len(self._kept)
+
+    def __call__(self, twins: "Rows") -> "Rows":
+        """The number of the group that each of these kept rows stands for."""
+        return np.searchsorted(self._kept, twins) + 1
+
+
+def schema_of(tables: "Sequence[Table]") -> "pa.Schema":
+    """One schema for the rows of all inputs; raises InputError naming a column that does not fit."""
+    import pyarrow as pa
+
+    try:
+        return pa.unify_schemas([table.schema for table in tables], promote_options="permissive")
+    except pa.ArrowException as wrong:
+        raise InputError(f"{', '.join(table.name for table in tables)}: columns do not fit together: {wrong}") from None
+
+
+@contextlib.contextmanager
+def parquet(path: Path, schema: "pa.Schema", texts: Sequence[str] = ()) -> "Iterator[pyarrow.parquet.ParquetWriter]":
+    """A writer of a file that is there, whole, when the block has ended; `texts` hardly repeat, and get no dictionary."""
+    import pyarrow.parquet as pq
+
+    draft = path.with_name(f".{path.name}.part")
+    often = [name for name in schema.names if name not in texts] or False
+    writer = pq.ParquetWriter(draft, schema, compression="zstd", compression_level=1, use_dictionary=often)
+    try:
+        yield writer
+        writer.close()
+        draft.replace(path)
+    finally:
+        writer.is_open = False  # after a full disk it would try again, and complain, when collected
+        draft.unlink(missing_ok=True)
+
+
+def write_rows(tables: "Sequence[Table]", found: Found, names: Names, folder: Path, texts: Sequence[str]) -> None:
+    """kept.parquet and removed.parquet."""
+    schema = schema_of(tables)
+    removed_schema = _with_verdicts(schema)
+    names.know(found.twin[~found.contaminated])
+    clusters, row, place = Clusters(found), 0, 0
+    with (
+        parquet(folder / "kept.parquet", schema, texts) as kept,
+        parquet(folder / "removed.parquet", removed_schema, texts) as removed,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        writing = [pool.submit(int)]
+        for batch in ahead(_batches(tables, schema)):
+            end = int(np.searchsorted(found.row, row + len(batch)))
+            going = found.row[place:end] - row
+            stays = np.ones(len(batch), bool)
+            stays[going] = False
+            writing.append(pool.submit(kept.write_batch, batch.filter(stays) if len(going) else batch))
+            if len(going):
+                verdicts = _verdicts(found, slice(place, end), names, clusters)
+                rows = [*batch.take(going).columns, *verdicts]
+                writing.append(pool.submit(removed.write_batch, type(batch).from_arrays(rows, schema=removed_schema)))
+            while len(writing) > READ_AHEAD:
+                writing.pop(0).result()
+            row, place = row + len(batch), end
+        for last in writing:
+            last.result()
+
+
+def _batches(tables: "Sequence[Table]", schema: "pa.Schema") -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    for table in tables:
+        for batch in table.batches(at_most=ROW_GROUP):
+            if batch.schema == schema:
+                yield batch
+                continue
+            columns = [
+                batch.column(field.name).cast(field.type)
+                if field.name in batch.schema.names
+                else pa.nulls(len(batch), field.type)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _with_verdicts(schema: "pa.Schema") -> "pa.Schema":
+    """Columns of removed.parquet; a name that the input has too is prefixed."""
+    import pyarrow as pa
+
+    types = (pa.large_string(), pa.float64(), pa.int64(), pa.string())
+    for name, kind in zip(ADDED, types, strict=True):
+        while name in schema.names:
+            name = f"dedup_{name}"
+        schema = schema.append(pa.field(name, kind))
+    return schema
+
+
+def _verdicts(found: Found, part: slice, names: Names, clusters: Clusters) -> "list[pa.Array]":
+    import pyarrow as pa
+
+    given, twins = found.contaminated[part], found.twin[part]
+    twin = np.empty(len(twins), object)
+    twin[~given] = names(twins[~given])
+    twin[given] = [names.item(int(item)) for item in twins[given]]
+    reason = np.where(given, "evaluation", np.where(found.exact[part], "exact", "near"))
+    return [
+        pa.array(twin, pa.large_string()),
+        pa.array(found.jaccard[part]),
+        pa.array(clusters(twins), pa.int64(), mask=given),
+        pa.array(reason, pa.string()),
+    ]
