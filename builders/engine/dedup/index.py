@@ -1,61 +1,37 @@
-"""A growing index of texts that answers: is there one like this already?
+"""A growing index of texts that answers: is there one like this already? And the clusters of a few texts in memory.
 
-Texts are compared as sets of character n-grams, folded (NFKC, case) and without punctuation; a text shorter than one
-n-gram is a set of one. datasketch's bands only nominate candidates; the verdict is the exact Jaccard similarity.
+    index = NearIndex(0.8)
+    index.add("row 1", "孩子发烧三天怎么办")
+    index.nearest("孩子发烧三天，怎么办？")  # Nearest(key='row 1', score=1.0)
 """
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from builders.engine.filters import Nearest, fold
+from builders.engine.dedup.scheme import SHORT_NGRAM, Scheme
+from builders.engine.filters import Nearest
 
 if TYPE_CHECKING:
-    from datasketch import MinHash
+    import numpy as np
+    from numpy.typing import NDArray
 
-PERMUTATIONS = 128
-NGRAM = 3
-"""Characters a shingle, for instructions and first turns."""
-
-
-def shingles(text: str, ngram: int = NGRAM) -> frozenset[str]:
-    """The character n-grams of a text; never empty."""
-    letters = re.sub(r"[\W_]+", "", fold(text))
-    return frozenset(letters[at : at + ngram] for at in range(max(1, len(letters) - ngram + 1)))
-
-
-def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """|A ∩ B| / |A ∪ B|."""
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared)
-
-
-def bands_for(threshold: float, permutations: int = PERMUTATIONS, *, recall: float = 0.99) -> tuple[int, int]:
-    """The most rows a band, in as many bands as fit, that still find a pair at the threshold with this probability.
-
-    A pair at Jaccard s meets in a band of r rows with probability s^r, in any of b bands with 1 - (1 - s^r)^b. At 0.8
-    and 128 permutations: 21 bands of 6 rows, 0.998.
-    """
-    for rows in range(permutations, 0, -1):
-        bands = permutations // rows
-        if 1 - (1 - threshold**rows) ** bands >= recall:
-            return bands, rows
-    return permutations, 1
+NEWEST = 1024
+"""Texts that are looked through one by one before they are sorted in."""
 
 
 class NearIndex:
-    """Texts let through so far, and the nearest of them to a new one."""
+    """Texts let through so far, and the nearest of them to a new one; see Scheme for how texts are compared."""
 
-    def __init__(self, threshold: float, *, ngram: int = NGRAM) -> None:
-        from datasketch import MinHashLSH
+    def __init__(self, threshold: float, *, ngram: int = SHORT_NGRAM) -> None:
+        import numpy as np
 
-        if not 0 < threshold <= 1:
-            raise ValueError(f"threshold must be in (0, 1], got {threshold}")
         self.threshold = threshold
-        self._ngram = ngram
-        self._sets: dict[str, frozenset[str]] = {}
-        self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=bands_for(threshold))
+        self._scheme = Scheme(threshold, ngram)
+        self._names: list[str] = []
+        self._grams, self._ends = _Growing(np.uint64), [0]
+        self._newest = _Growing(np.uint64)
+        self._sorted: list[_Sorted] = []
+        self._signed: tuple[str, _Signed] | None = None
 
     def nearest(self, text: str) -> Nearest:
         """The most similar text at or above the threshold, with its exact Jaccard; ("", 0.0) when there is none."""
@@ -63,45 +39,131 @@ class NearIndex:
 
     def twins(self, text: str) -> list[Nearest]:
         """Every text at or above the threshold, by key."""
-        grams, signature = _signed(text, self._ngram)
-        scored = [Nearest(key, jaccard(grams, self._sets[key])) for key in self._lsh.query(signature)]
-        return sorted(near for near in scored if near.score >= self.threshold)
+        import numpy as np
+
+        signed, found = self._sign(text), []
+        for row in self._met(signed.keys):
+            stored = self._grams.all[self._ends[row] : self._ends[row + 1]]
+            shared = len(np.intersect1d(stored, signed.grams, assume_unique=True))
+            either = len(stored) + len(signed.grams) - shared
+            ratio = self._scheme.ratio
+            if shared * ratio.denominator >= ratio.numerator * either:
+                found.append(Nearest(self._names[row], shared / either))
+        return sorted(found)
 
     def add(self, key: str, text: str) -> None:
         """Let a text through."""
-        grams, signature = _signed(text, self._ngram)
-        self._sets[key] = grams
-        self._lsh.insert(key, signature)
+        signed = self._sign(text)
+        self._names.append(key)
+        self._grams.append(signed.grams)
+        self._ends.append(self._ends[-1] + len(signed.grams))
+        self._newest.append(signed.keys)
+        if len(self._newest.all) == NEWEST * len(signed.keys):
+            self._sort_in()
+
+    def _met(self, keys: "NDArray[np.uint64]") -> list[int]:
+        """Rows that share a band's key."""
+        import numpy as np
+
+        newest = self._newest.all.reshape(-1, len(keys))
+        first = len(self._names) - len(newest)
+        rows = [np.flatnonzero((newest == keys).any(axis=1)) + first, *(some.rows_of(keys) for some in self._sorted)]
+        return [int(row) for row in np.unique(np.concatenate(rows))]
+
+    def _sort_in(self) -> None:
+        """Sort the newest in, and join pieces so that each is larger than all after it: few to look through."""
+        import numpy as np
+
+        keys, bands = self._newest.all, self._scheme.bands[0]
+        rows = np.repeat(np.arange(len(self._names) - NEWEST, len(self._names), dtype=np.uint32), bands)
+        piece = _Sorted.of(keys, rows)
+        while self._sorted and len(self._sorted[-1].keys) <= len(piece.keys):
+            last = self._sorted.pop()
+            piece = _Sorted.of(np.concatenate((last.keys, piece.keys)), np.concatenate((last.rows, piece.rows)))
+        self._sorted.append(piece)
+        self._newest = _Growing(np.uint64)
+
+    def _sign(self, text: str) -> "_Signed":
+        if self._signed is None or self._signed[0] != text:  # a text is looked up, and added right after
+            self._signed = (text, _signed(text, self._scheme))
+        return self._signed[1]
 
 
-def clusters(texts: Iterable[tuple[str, str]], threshold: float, *, ngram: int = NGRAM) -> dict[str, str]:
+class _Signed(NamedTuple):
+    grams: "NDArray[np.uint64]"
+    """Hashes of the n-grams, each once and ascending."""
+    keys: "NDArray[np.uint64]"
+    """(bands,): band << 40 | key."""
+
+
+class _Sorted(NamedTuple):
+    """Keys of many texts, ascending, and whose each is."""
+
+    keys: "NDArray[np.uint64]"
+    rows: "NDArray[np.uint32]"
+
+    @classmethod
+    def of(cls, keys: "NDArray[np.uint64]", rows: "NDArray[np.uint32]") -> "_Sorted":
+        order = keys.argsort()
+        return cls(keys[order], rows[order])
+
+    def rows_of(self, keys: "NDArray[np.uint64]") -> "NDArray[np.uint32]":
+        import numpy as np
+
+        low, high = self.keys.searchsorted(keys), self.keys.searchsorted(keys, side="right")
+        return np.concatenate([self.rows[start:end] for start, end in zip(low, high, strict=True)])
+
+
+class _Growing:
+    """An array that grows at its end."""
+
+    def __init__(self, kind: type) -> None:
+        import numpy as np
+
+        self._room, self._used = np.empty(1024, kind), 0
+
+    @property
+    def all(self) -> "NDArray[np.uint64]":
+        return self._room[: self._used]
+
+    def append(self, more: "NDArray[np.uint64]") -> None:
+        import numpy as np
+
+        end = self._used + len(more)
+        if end > len(self._room):
+            self._room = np.concatenate((self.all, np.empty(end, self._room.dtype)))
+        self._room[self._used : end] = more
+        self._used = end
+
+
+def _signed(text: str, scheme: Scheme) -> _Signed:
+    import numpy as np
+
+    from builders.engine.dedup.kernel import EMPTY, Folded
+    from builders.engine.dedup.numpy_kernel import band_keys, gram_sets, text_grams
+
+    letters = np.frombuffer(scheme.folding.text(text).encode("utf-32-le", "surrogatepass"), np.uint32)
+    points = letters if len(letters) else np.array([EMPTY], np.uint32)
+    folded = Folded(points, np.array([0, len(points)]), np.zeros(0, np.int64))
+    hashes, _ = text_grams(folded, scheme, np.uint32)
+    a, b = scheme.permuting
+    signature = (hashes[:, None] * a + b).min(axis=0, keepdims=True)
+    keys = band_keys(signature, scheme)[:, 0]
+    return _Signed(gram_sets(folded, scheme)[0], np.arange(len(keys), dtype=np.uint64) << np.uint64(40) | keys)
+
+
+def clusters(texts: Iterable[tuple[str, str]], threshold: float, *, ngram: int = SHORT_NGRAM) -> dict[str, str]:
     """Connected components of (key, text) pairs at or above the threshold: each key to the first key of its component."""
-    index = NearIndex(threshold, ngram=ngram)
-    parent: dict[str, str] = {}
+    from builders.engine.dedup.find import find
+    from builders.engine.dedup.texts import Listed
 
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    order: dict[str, int] = {}
-    for number, (key, text) in enumerate(texts):
-        if key in parent:
+    keys, listed, known = list[str](), list[str](), set[str]()
+    for key, text in texts:
+        if key in known:
             raise ValueError(f"two texts have the key {key!r}")
-        parent[key], order[key] = key, number
-        for twin in index.twins(text):
-            first, second = sorted((root(key), root(twin.key)), key=order.__getitem__)
-            parent[second] = first
-        index.add(key, text)
-    return {key: root(key) for key in parent}
-
-
-@lru_cache(maxsize=4)  # a text is looked up, and added right after
-def _signed(text: str, ngram: int) -> tuple[frozenset[str], "MinHash"]:
-    from datasketch import MinHash
-
-    grams = shingles(text, ngram)
-    signature = MinHash(num_perm=PERMUTATIONS)
-    signature.update_batch([gram.encode("utf-8", "surrogatepass") for gram in grams])
-    return grams, signature
+        known.add(key)
+        keys.append(key)
+        listed.append(text)
+    found = find(Listed(listed), Scheme(threshold, ngram), mode="cluster")
+    first = {keys[row]: keys[twin] for row, twin in zip(found.row.tolist(), found.twin.tolist(), strict=True)}
+    return {key: first.get(key, key) for key in keys}

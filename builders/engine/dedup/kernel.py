@@ -76,7 +76,7 @@ def kernel_for(name: str, text_bytes: int) -> Kernel:
 
 
 def fold(kernel: Kernel, texts: "pa.LargeStringArray", folding: Folding) -> Folded:
-    """Texts without nulls to folded code points, the odd ones among them too; what is no UTF-8 becomes U+FFFD."""
+    """Texts without nulls, of valid UTF-8, to folded code points, the odd ones among them too."""
     import numpy as np
 
     data, offsets = utf8(texts)
@@ -95,15 +95,9 @@ def fold(kernel: Kernel, texts: "pa.LargeStringArray", folding: Folding) -> Fold
 
 
 def utf8(texts: "pa.LargeStringArray") -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
-    """(bytes, offsets) of the texts: text i is bytes[offsets[i] : offsets[i + 1]], all of it valid UTF-8."""
+    """(bytes, offsets) of the texts: text i is bytes[offsets[i] : offsets[i + 1]]."""
     import numpy as np
-    import pyarrow as pa
 
-    try:
-        texts.validate(full=True)
-    except pa.ArrowInvalid:
-        whole = [text.decode(errors="replace") for text in texts.cast(pa.large_binary()).to_pylist()]
-        texts = pa.array(whole, pa.large_string())
     _, ends, data = texts.buffers()
     offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     if data is None:

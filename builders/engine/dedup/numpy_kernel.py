@@ -69,14 +69,14 @@ class NumpyKernel:
 def band_keys(signatures: "NDArray[np.uint32]", scheme: Scheme) -> "NDArray[np.uint64]":
     """uint64 (bands, n): the 40-bit key of each band of n signatures."""
     bands, rows = scheme.bands
+    parts = signatures[:, : bands * rows].reshape(-1, bands, rows)
     keys = np.empty((bands, len(signatures)), np.uint64)
-    for band in range(bands):
-        key = np.full(len(signatures), band + 1, np.uint64)
-        for row in range(rows):
-            key = (key ^ signatures[:, band * rows + row]) * np.uint64(KEY_MIX)
-            key ^= key >> np.uint64(29)
-        keys[band] = key >> np.uint64(24)
-    return keys
+    keys[:] = np.arange(1, bands + 1, dtype=np.uint64)[:, None]
+    for row in range(rows):
+        keys ^= parts[:, :, row].T
+        keys *= np.uint64(KEY_MIX)
+        keys ^= keys >> np.uint64(29)
+    return keys >> np.uint64(24)
 
 
 def gram_sets(folded: Folded, scheme: Scheme) -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":

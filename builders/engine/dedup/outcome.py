@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ADDED = ("twin", "jaccard", "cluster", "reason")
 """Columns of removed.parquet behind those of the input."""
-ROW_GROUP = 1 << 16
+ROW_GROUP = 1 << 15
 
 
 class Names:
@@ -95,7 +95,9 @@ def parquet(path: Path, schema: "pa.Schema", texts: Sequence[str] = ()) -> "Iter
 
     draft = path.with_name(f".{path.name}.part")
     often = [name for name in schema.names if name not in texts] or False
-    writer = pq.ParquetWriter(draft, schema, compression="zstd", compression_level=1, use_dictionary=often)
+    writer = pq.ParquetWriter(
+        draft, schema, compression="zstd", compression_level=1, use_dictionary=often, write_statistics=often
+    )
     try:
         yield writer
         writer.close()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from builders.sources.tables import Table
 
-BATCH = 8192
+BATCH = 16_384
 """Texts a batch: enough to keep a core busy, few enough to keep every core busy and long texts out of the way."""
 READ_AHEAD = 4
 FAR = 100_000
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """Texts without nulls."""
+    """Texts without nulls, all of them valid UTF-8."""
 
     rows: int
 

@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 from schemas.settings import InputError
 
-CHUNK = 1 << 24
+CHUNK = 1 << 22
 FEW = 0.01
 """Up to this share of its non-ASCII bytes, a UTF-8 file may be damaged and is still UTF-8."""
 MOST_NOT_GB18030 = 0.1
@@ -103,9 +103,8 @@ def _weighed(path: Path) -> Codec:
         not_utf8 += waiting + len(chunk) - kept - len(utf8.getstate()[0])
         not_gb18030 += gb18030.decode(chunk).count("\ufffd")
     if not_utf8 < FEW * foreign:
-        return Codec(
-            "utf-8", clean=False, note=f"not all of it is UTF-8 ({not_utf8} of {foreign} bytes); read as UTF-8"
-        )
+        broken = f"{not_utf8 + len(utf8.getstate()[0])} of {foreign} non-ASCII bytes are not UTF-8"
+        return Codec("utf-8", clean=False, note=f"{broken}; read as UTF-8, with U+FFFD in their place")
     if not_gb18030 > MOST_NOT_GB18030 * foreign:
         raise InputError(f"{path}: neither UTF-8 nor GB18030 text; convert it to UTF-8")
     return Codec("gb18030", clean=False, note="not UTF-8; read as GB18030")

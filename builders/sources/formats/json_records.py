@@ -4,22 +4,14 @@ pyarrow.json is faster and is not used: of `[null, {"b": 1}]` it makes `[{"b": 1
 like times for times, and a line `null`, or one nested deeply, ends the process (pyarrow 26).
 """
 
-import codecs
-import contextlib
-import gc
 import json
-import re
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from builders.sources.formats.encodings import codec_of, utf8_chunks
-from builders.sources.formats.reading import Reading, Rows
+from builders.sources.formats.json_values import no_row, rows_of_values, whole
+from builders.sources.formats.reading import LONGEST, Reading, Rows
 from schemas.settings import InputError
-
-LONGEST = 1 << 28
-"""Bytes of one line, or of one value of an array; more is no row."""
-SURROGATE = re.compile("[\ud800-\udfff]")
-SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def json_records(reading: Reading, notes: list[str]) -> Iterator[Rows]:
@@ -32,7 +24,7 @@ def json_records(reading: Reading, notes: list[str]) -> Iterator[Rows]:
     while not first.strip() and (more := next(chunks, None)) is not None:
         first += more
     rest = _chained(first, chunks)
-    return _of_values(reading, rest) if _spans_lines(first) else _of_lines(reading, rest)
+    return rows_of_values(reading, rest) if _spans_lines(first) else _of_lines(reading, rest)
 
 
 def _chained(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -82,24 +74,11 @@ def _parsed(lines: list[bytes]) -> list[dict[str, Any]] | None:
     """Rows of lines that are all JSON objects, or blank; None when one is not."""
     from pydantic_core import from_json
 
-    with _no_collector():
-        try:
-            rows = [from_json(line, cache_strings="keys") for line in lines if line and not line.isspace()]
-        except ValueError:
-            return None
-    return rows if all(type(row) is dict for row in rows) else None
-
-
-@contextlib.contextmanager
-def _no_collector() -> Iterator[None]:
-    """Many new objects, and no garbage among them: looking for it takes half of the time."""
-    was = gc.isenabled()
-    gc.disable()
     try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+        rows = [from_json(line, cache_strings="keys") for line in lines if line and not line.isspace()]
+    except ValueError:
+        return None
+    return rows if all(type(row) is dict for row in rows) else None
 
 
 def _tolerated(reading: Reading, lines: list[bytes], number: int) -> list[dict[str, Any]]:
@@ -108,7 +87,7 @@ def _tolerated(reading: Reading, lines: list[bytes], number: int) -> list[dict[s
         if not line or line.isspace():
             continue
         row, reason = _row_of(line)
-        if row is None:
+        if reason:
             reading.reject(f"line {at}", reason, line.decode(errors="replace"))
         else:
             rows.append(row)
@@ -116,55 +95,20 @@ def _tolerated(reading: Reading, lines: list[bytes], number: int) -> list[dict[s
     return rows
 
 
-def _row_of(line: bytes) -> tuple[dict[str, Any] | None, str]:
+def _row_of(line: bytes) -> tuple[Any, str]:
     """A line's object, or why it is none."""
     from pydantic_core import from_json
 
     try:
         value = from_json(line, cache_strings="keys")
+        return value, no_row(value, "")
+    except ValueError:
+        raw = line.decode(errors="replace")
+    try:
+        value = json.loads(raw, strict=False)  # also half an emoji, and control characters in a text
+    except RecursionError:
+        return None, "nested too deeply"
     except ValueError as wrong:
-        if "recursion" in str(wrong):
-            return None, "nested too deeply"
-        try:
-            value = json.loads(line, strict=False)  # also half an emoji, and control characters in a text
-        except (ValueError, RecursionError) as wrong:
-            return None, f"not JSON: {wrong}"
-    if not isinstance(value, dict):
-        return None, f"not a JSON object but {_kind(value)}"
-    return _whole(value), ""
-
-
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _whole(row: dict[str, Any]) -> dict[str, Any]:
-    """The row, with U+FFFD for every half of a character."""
-    text = json.dumps(row, ensure_ascii=False)
-    if not SURROGATE.search(text):
-        return row
-    mended: dict[str, Any] = json.loads(SURROGATE.sub("\ufffd", text))
-    return mended
-
-
-def _of_values(reading: Reading, chunks: Iterator[bytes]) -> Iterator[Rows]:
-    """Rows of an array, or of objects one after another."""
-    values = _Values(reading, chunks)
-    in_array = values.skip("[")
-    while (block := values.block()) or not values.ended:
-        yield Rows(block, values.taken)
-    if in_array and not values.closed:
-        values.fail("the array is not closed")
-
-
-class _Values:
-    """JSON values read from a stream of bytes, a block at a time."""
-
-    def __init__(self, reading: Reading, chunks: Iterator[bytes]) -> None:
-        self.taken = 0
-        self.ended = self.closed = False
-        self._reading, self._chunks = reading, chunks
-        self._decoder = json.JSONDecoder(strict=False)
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._text, self._at, self._line, self._number = "", 0, 1, 0
+        return None, f"not JSON: {wrong}"
+    reason = no_row(value, raw)
+    return (None, reason) if reason else (whole(value), "")

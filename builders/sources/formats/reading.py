@@ -7,6 +7,8 @@ from typing import IO, Any, NamedTuple, Self
 
 from schemas.settings import InputError
 
+LONGEST = 1 << 28
+"""Bytes of one line, or of one value of an array; more is no row."""
 MOST_SHOWN = 200
 
 
