@@ -41,7 +41,9 @@ def test_importing_every_builder_imports_no_torch_and_the_commands_nothing_heavy
     names = [
         str(path.relative_to(ROOT).with_suffix("")).replace(os.sep, ".") for path in (ROOT / "builders").rglob("*.py")
     ]
-    everything = ", ".join(name.removesuffix(".__init__") for name in names if not name.endswith("__main__"))
+    everything = ", ".join(
+        name.removesuffix(".__init__") for name in names if not name.endswith("__main__") and ".compiled_" not in name
+    )
     assert loaded(f"import {everything}") & {"torch", "transformers", "numba"} == set()
     assert loaded(f"import {', '.join(commands())}") & HEAVY == set()
 
