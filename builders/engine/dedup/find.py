@@ -93,7 +93,8 @@ class Found:
     """(removed,): the folded text is that of a row before it."""
     contaminated: "NDArray[np.bool_]"
     """(removed,): gives an evaluation item away."""
-    keys: Keys = field(repr=False)
+    keys: Keys | None = field(repr=False)
+    """Those of the run's rows, when there is an index to add them to."""
     kernel: str
     candidates: int
     longest_run: int
@@ -109,6 +110,7 @@ class Search:
     threads: int
     benchmarks: Benchmarks
     stored: StoredTexts
+    indexed: bool
     say: Say
 
     def sign(self, folder: Path | None) -> None:
@@ -262,7 +264,7 @@ class Search:
             jaccard=jaccard[removed],
             exact=exact[removed],
             contaminated=given[removed],
-            keys=self.keys,
+            keys=self.keys if self.indexed else None,
             kernel=self.kernel.name,
             candidates=len(self.met),
             longest_run=self.met.longest_run,
@@ -297,6 +299,7 @@ def find(
         threads=threads or len(os.sched_getaffinity(0)),
         benchmarks=benchmarks or Benchmarks([]),
         stored=stored or NothingStored(),
+        indexed=stored is not None,
         say=say,
     )
     search.sign(folder)

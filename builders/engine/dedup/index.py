@@ -1,8 +1,8 @@
 """A growing index of texts that answers: is there one like this already? And the clusters of a few texts in memory.
 
-    index = NearIndex(0.8)
-    index.add("row 1", "孩子发烧三天怎么办")
-    index.nearest("孩子发烧三天，怎么办？")  # Nearest(key='row 1', score=1.0)
+index = NearIndex(0.8)
+index.add("row 1", "孩子发烧三天怎么办")
+index.nearest("孩子发烧三天，怎么办？")  # Nearest(key='row 1', score=1.0)
 """
 
 from collections.abc import Iterable
@@ -23,13 +23,12 @@ class NearIndex:
     """Texts let through so far, and the nearest of them to a new one; see Scheme for how texts are compared."""
 
     def __init__(self, threshold: float, *, ngram: int = SHORT_NGRAM) -> None:
-        import numpy as np
 
         self.threshold = threshold
         self._scheme = Scheme(threshold, ngram)
         self._names: list[str] = []
-        self._grams, self._ends = _Growing(np.uint64), [0]
-        self._newest = _Growing(np.uint64)
+        self._grams, self._ends = _Growing(), [0]
+        self._newest = _Growing()
         self._sorted: list[_Sorted] = []
         self._signed: tuple[str, _Signed] | None = None
 
@@ -67,8 +66,8 @@ class NearIndex:
 
         newest = self._newest.all.reshape(-1, len(keys))
         first = len(self._names) - len(newest)
-        rows = [np.flatnonzero((newest == keys).any(axis=1)) + first, *(some.rows_of(keys) for some in self._sorted)]
-        return [int(row) for row in np.unique(np.concatenate(rows))]
+        rows = set((np.flatnonzero((newest == keys).any(axis=1)) + first).tolist())
+        return sorted(rows.union(*(some.rows_of(keys).tolist() for some in self._sorted)))
 
     def _sort_in(self) -> None:
         """Sort the newest in, and join pieces so that each is larger than all after it: few to look through."""
@@ -81,7 +80,7 @@ class NearIndex:
             last = self._sorted.pop()
             piece = _Sorted.of(np.concatenate((last.keys, piece.keys)), np.concatenate((last.rows, piece.rows)))
         self._sorted.append(piece)
-        self._newest = _Growing(np.uint64)
+        self._newest = _Growing()
 
     def _sign(self, text: str) -> "_Signed":
         if self._signed is None or self._signed[0] != text:  # a text is looked up, and added right after
@@ -115,12 +114,13 @@ class _Sorted(NamedTuple):
 
 
 class _Growing:
-    """An array that grows at its end."""
+    """An array of uint64 that grows at its end."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self) -> None:
         import numpy as np
 
-        self._room, self._used = np.empty(1024, kind), 0
+        self._room: NDArray[np.uint64] = np.empty(1024, np.uint64)
+        self._used = 0
 
     @property
     def all(self) -> "NDArray[np.uint64]":

@@ -1,8 +1,8 @@
 """Signatures for datasketch, whose storages (Redis, Cassandra, pickles) and tools stay open that way.
 
-    lsh = datasketch.MinHashLSH(num_perm=128, params=Scheme().bands, storage_config={"type": "redis", …})
-    for key, sketch in zip(keys, minhashes(texts, Scheme())):
-        lsh.insert(key, sketch)
+lsh = datasketch.MinHashLSH(num_perm=128, params=Scheme().bands, storage_config={"type": "redis", …})
+for key, sketch in zip(keys, minhashes(texts, Scheme())):
+    lsh.insert(key, sketch)
 """
 
 from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ import numpy as np
 
 from builders.engine.dedup.kernel import Folded, Kernel, Signs, fold
 from builders.engine.dedup.scheme import Scheme
-from builders.engine.dedup.texts import Source, ahead
+from builders.engine.dedup.texts import READ_AHEAD, Source, ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 """Texts whose keys go to one file: 120 MB at 21 bands."""
-READ_AHEAD = 4
 
 T = TypeVar("T")
 

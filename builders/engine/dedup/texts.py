@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from builders.sources.tables import Table
 
-BATCH = 16_384
+BATCH = 8_192
 """Texts a batch: enough to keep a core busy, few enough to keep every core busy and long texts out of the way."""
-READ_AHEAD = 4
+READ_AHEAD = 2
 FAR = 100_000
 """Rows worth skipping by starting to read again behind them."""
 
