@@ -65,11 +65,14 @@ class TextOf:
         return _of_turns(values, self._granularity, self._where)
 
 
-def text_of(text: str, granularity: str, schema: "pa.Schema", where: str) -> TextOf:
-    """What gives the texts of a table of this schema; raises InputError, which opens with `where`, for a wrong name."""
+def text_of(text: str, granularity: str, schema: "pa.Schema", where: str, *, flag: str = "--text") -> TextOf:
+    """What gives the texts of a table of this schema; raises InputError, which opens with `where`, for a wrong name.
+
+    `flag` is what the user gave `text` with.
+    """
     if granularity not in GRANULARITIES:
         raise InputError(f"{where}: --granularity {granularity}: expected one of {', '.join(GRANULARITIES)}")
-    where = f"{where}: --text {text}"
+    where = f"{where}: {flag} {text}"
     if "{" not in text or text in schema.names:
         steps, type = _steps(text, schema, where)
         _check(type, granularity, text, where)

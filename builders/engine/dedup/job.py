@@ -160,11 +160,12 @@ def _check_column(name: str | None, flag: str, tables: Sequence[Table]) -> None:
 
 def _benchmark(settings: "Dedup", table: Table) -> Benchmark:
     granularity = "text" if settings.against_text else settings.granularity
+    asked, flag = settings.against_text or settings.text, "--against-text" if settings.against_text else "--text"
     try:
-        text = text_of(settings.against_text or settings.text, granularity, table.schema, table.name)
+        text = text_of(asked, granularity, table.schema, table.name, flag=flag)
     except InputError as wrong:
         hint = "" if settings.against_text else "; --against-text says what is compared of evaluation sets"
-        raise InputError(f"--against: {wrong}{hint}") from None
+        raise InputError(f"--against {wrong}{hint}") from None
     items = [item for batch in table.batches(text.columns) for item in text(batch).to_pylist()]
     return Benchmark(table.name, items, table.place)
 

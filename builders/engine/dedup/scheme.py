@@ -89,9 +89,10 @@ class Scheme:
         return max(0, int(self.permutations * (self.threshold - 5 * deviation)))
 
     def curve(self) -> Iterator[tuple[float, float]]:
-        """(Jaccard, probability of meeting in a band), around the threshold."""
-        for hundredths in range(30, 101, 5):
-            yield hundredths / 100, found(hundredths / 100, *self.bands)
+        """(Jaccard, probability of meeting in a band), closer about the threshold."""
+        near = (round(self.threshold + step / 100, 2) for step in (-10, -5, 0, 5))
+        for jaccard in sorted({0.3, 0.5, 0.7, 0.9, *(point for point in near if 0 < point <= 1)}):
+            yield jaccard, found(jaccard, *self.bands)
 
     @cached_property
     def permuting(self) -> tuple["NDArray[np.uint32]", "NDArray[np.uint32]"]:

@@ -44,11 +44,11 @@ def csv_records(reading: Reading, notes: list[str], delimiter: str = ",") -> Ite
 
 
 def _checked(header: list[str], where: str) -> tuple[str, ...]:
+    """The names of the columns; one without (pandas writes its index so) is called by its number."""
     if not header:
         raise InputError(f"{where}: the file holds no rows")
+    header = [name if name.strip() else f"column_{at}" for at, name in enumerate(header, 1)]
     for at, name in enumerate(header, 1):
-        if not name.strip():
-            raise InputError(f"{where}: header: column {at} of {len(header)} has no name; name it in the first row")
         if header.index(name) != at - 1:
             raise InputError(f"{where}: header: two columns are named {name!r}; rename one")
     return tuple(header)
