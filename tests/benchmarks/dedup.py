@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -144,6 +145,7 @@ def main() -> None:
     flags.add_argument("--scale", help="numbers of texts, comma-separated: time ours alone on so many")
     data_and_home(flags)
     asked = flags.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the tool too, which leads a session of its own
     names = [f"books-{number}" for number in asked.scale.split(",")] if asked.scale else asked.sets.split(",")
     wanted = asked.tools or (SCALED if asked.scale else DEFAULT_TOOLS)
     tools = [tool(name, asked.home) for name in wanted.split(",")]

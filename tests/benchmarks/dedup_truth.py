@@ -17,6 +17,7 @@ untrue     of ours, removed rows that name a twin that was not kept, or not its 
 
 import argparse
 import json
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -174,12 +175,14 @@ def main() -> None:
     flags.add_argument("--tools", default=DEFAULT_TOOLS, help=f"of: {', '.join(TOOLS)}")
     data_and_home(flags)
     asked = flags.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the tool too, which leads a session of its own
+    tools = [tool(name, asked.home) for name in asked.tools.split(",")]
     found = []
-    for name in asked.sets.split(","):
-        raw = on_disk(SIZES.get(name, name), asked.data, asked.home)
+    for name in (SIZES.get(name, name) for name in asked.sets.split(",")):
+        raw = on_disk(name, asked.data, asked.home)
         truth = truth_of(raw)
-        for each in asked.tools.split(","):
-            found.append({"set": SIZES.get(name, name), **measured(tool(each, asked.home), raw, truth)})
+        for each in tools:
+            found.append({"set": name, **measured(each, raw, truth)})
             print(json.dumps(found[-1], ensure_ascii=False), flush=True)
     print(table(found))
 

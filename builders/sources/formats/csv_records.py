@@ -34,7 +34,7 @@ def csv_records(reading: Reading, notes: list[str], delimiter: str = ",") -> Ite
             reason = wrong or f"{len(record)} fields where the header has {len(header)}"
             reading.reject(f"row {reading.kept + len(reading.gaps) + 1}", reason, "".join(lines.held).rstrip("\r\n"))
             continue
-        rows.append(dict(zip(header, record, strict=True)))
+        rows.append(dict(zip(reading.columns, record, strict=True)))
         reading.kept += 1
         taken += sum(map(len, lines.held))
         if len(rows) >= AT_ONCE or taken >= AT_ONCE * 1000:

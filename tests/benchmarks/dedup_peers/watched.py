@@ -1,9 +1,11 @@
 """A process seen from outside: how long from start to end, and how much memory, its children's included."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 from peers import Failed, reason
 
+LAUNCHER = (sys.executable, "-S", Path(__file__).with_name("launched.py"))
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -29,21 +32,20 @@ class Ran(NamedTuple):
 
 def watched(command: Sequence[object], *, cwd: Path, env: Mapping[str, str], minutes: float) -> Ran:
     """Run it to its end; raises Failed when it fails or is not done in time."""
-    words = [str(word) for word in command]
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as talk:
-        started = time.perf_counter()
-        child = subprocess.Popen(words, cwd=cwd, env=env, stdout=out, stderr=talk, start_new_session=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = [Path(scratch, name) for name in ("figures", "said", "talk")]
+        words = [str(word) for word in (*LAUNCHER, paths[0], *command)]
+        with paths[1].open("w") as said, paths[2].open("w") as talk:
+            child = subprocess.Popen(words, cwd=cwd, env=env, stdout=said, stderr=talk, start_new_session=True)
         with looking_at(child.pid, minutes) as seen:
-            _, status, usage = os.wait4(child.pid, 0)
-            seconds = time.perf_counter() - started
-        child.returncode = os.waitstatus_to_exitcode(status)  # it is waited for: Popen must not try again
-        out.seek(0), talk.seek(0)
-        said = out.read()
+            code = child.wait()
+        said, talk = (path.read_text(errors="replace") for path in paths[1:])
         if seen.late:
             raise Failed(f"not done after {minutes:g} minutes")
-        if child.returncode:
-            raise Failed(reason(said + talk.read()) or f"exit code {child.returncode}")
-    return Ran(said, seconds, max(seen.megabytes, usage.ru_maxrss / 1024))
+        if code:
+            raise Failed(reason(said + talk) or f"exit code {code}")
+        figures = json.loads(paths[0].read_text())
+    return Ran(said, figures["seconds"], max(seen.megabytes, figures["megabytes"]))
 
 
 class Seen:
@@ -55,17 +57,17 @@ class Seen:
 
 
 @contextlib.contextmanager
-def looking_at(session: int, minutes: float) -> Iterator[Seen]:
-    """Look at a session's memory now and then, and end what is left of it: after that time, or with the block."""
+def looking_at(launcher: int, minutes: float) -> Iterator[Seen]:
+    """Look at its children's memory now and then, and end what is left of them: after that time, or with the block."""
     seen, over = Seen(), threading.Event()
 
     def look() -> None:
         latest = time.monotonic() + minutes * 60
         while not over.wait(SECONDS_BETWEEN_LOOKS):
-            seen.megabytes = max(seen.megabytes, megabytes_of_children(session))
+            seen.megabytes = max(seen.megabytes, megabytes_of_children(launcher))
             if time.monotonic() > latest:
                 seen.late = True
-                end(session)
+                end(launcher)
 
     looker = threading.Thread(target=look, daemon=True)
     looker.start()
@@ -74,21 +76,21 @@ def looking_at(session: int, minutes: float) -> Iterator[Seen]:
     finally:
         over.set()
         looker.join()
-        end(session)
+        end(launcher)
 
 
-def end(session: int) -> None:
-    """Kill what still runs of it."""
+def end(launcher: int) -> None:
+    """Kill what still runs of its session."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(session, signal.SIGKILL)
+        os.killpg(launcher, signal.SIGKILL)
 
 
-def megabytes_of_children(session: int) -> float:
-    """Of a session of several processes, each page shared by n of them counted 1/n in each.
+def megabytes_of_children(launcher: int) -> float:
+    """Of several processes together, each page that n of them share counted 1/n in each.
 
-    A process on its own is left alone: the kernel tells its peak at the end, and to add up pages would slow it down.
+    A process on its own is left alone: its launcher is told its peak at the end, and to add up pages would slow it down.
     """
-    members = list(processes_of(session))
+    members = [member for member in processes_of(launcher) if member != launcher]
     if len(members) < 2:
         return 0.0
     kilobytes = 0
