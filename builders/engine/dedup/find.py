@@ -206,6 +206,7 @@ class Search:
                 self.gone = np.flatnonzero(self.twin != np.arange(many))
                 shared = self.comparer.shared(self.gone, self.twin[self.gone])
         self.jaccard = self._jaccard(self.gone, self.twin[self.gone], shared)
+        del self.comparer  # the texts are the most of what is held
 
     def _jaccard(self, one: "Rows", other: "Rows", shared: "Rows") -> "NDArray[np.float64]":
         both = self.comparer.sizes[one].astype(np.int64) + self.comparer.sizes[other] - shared

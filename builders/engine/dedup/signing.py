@@ -4,8 +4,9 @@ Beyond CHUNK texts the keys are written to the working folder as they come, so t
 the last whole chunk, and the memory of a run hardly grows with its texts.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -40,37 +41,43 @@ def nothing_to_see(folded: Folded) -> "NDArray[np.bool_]":
 
 
 class Keys:
-    """The signs of all texts, chunk after chunk; a chunk is in memory or in a file."""
+    """The signs of all texts, chunk after chunk.
 
-    def __init__(self, chunks: Iterable[Signs], bands: int) -> None:
-        self._chunks, self.bands = list(chunks), bands
-        self._rows = sum(len(chunk.text) for chunk in self._chunks)
+    Each chunk is a function that gives it: one in a file is mapped for as long as it is looked at, and takes no memory.
+    """
+
+    def __init__(self, chunks: "Sequence[Callable[[], Signs]]", rows: int, bands: int) -> None:
+        self._chunks, self.rows, self.bands = chunks, rows, bands
 
     @property
     def text(self) -> "NDArray[np.uint64]":
         """(rows,)."""
-        return _joined([chunk.text for chunk in self._chunks], np.uint64)
+        return self._joined(np.uint64, lambda signs: signs.text)
 
     @property
     def suspect(self) -> "NDArray[np.bool_]":
         """(rows,)."""
-        return _joined([chunk.suspect for chunk in self._chunks], np.bool_)
+        return self._joined(np.bool_, lambda signs: signs.suspect)
 
     @property
     def length(self) -> "NDArray[np.uint32]":
         """(rows,)."""
-        return _joined([chunk.length for chunk in self._chunks], np.uint32)
+        return self._joined(np.uint32, lambda signs: signs.length)
+
+    def _joined(self, kind: type, part: "Callable[[Signs], NDArray[Any]]") -> "NDArray[Any]":
+        joined: NDArray[Any] = np.empty(self.rows, kind)
+        at = 0
+        for chunk in self._chunks:
+            some = part(chunk())
+            joined[at : at + len(some)] = some
+            at += len(some)
+        return joined
 
     def band(self, band: int) -> "NDArray[np.uint64]":
         """(rows,): the 40-bit keys of a band."""
-        keys = np.empty(self._rows, np.uint64)
-        at = 0
-        for chunk in self._chunks:
-            part = keys[at : at + len(chunk.text)]
-            part[:] = chunk.high[band]
-            part <<= np.uint64(8)
-            part |= chunk.low[band]
-            at += len(part)
+        keys = self._joined(np.uint64, lambda signs: signs.high[band])
+        keys <<= np.uint64(8)
+        keys |= self._joined(np.uint8, lambda signs: signs.low[band])
         return keys
 
 
@@ -93,9 +100,9 @@ def sign_all(
         folded = fold(kernel, batch, scheme.folding)
         return kernel.sign(folded, scheme)._replace(suspect=look(folded))
 
-    chunks: list[Signs] = []
-    while folder and (found := _loaded(_file(folder, len(chunks)), scheme, CHUNK)):
-        chunks.append(found)
+    chunks: list[Callable[[], Signs]] = []
+    while folder and (path := _file(folder, len(chunks))).exists():
+        chunks.append(partial(_mapped, path, scheme, CHUNK))
     done = len(chunks) * CHUNK
     texts = ahead(source.texts(done))
     with ThreadPoolExecutor(threads) as pool:
@@ -104,10 +111,11 @@ def sign_all(
             chunk = _room(scheme, rows)
             texts = _fill(chunk, texts, sign, pool, _after(done, seen))
             if folder and rows == CHUNK:
-                chunk = _kept(chunk, _file(folder, len(chunks)), scheme)
-            chunks.append(chunk)
+                chunks.append(_kept(chunk, _file(folder, len(chunks)), scheme))
+            else:
+                chunks.append(partial(Signs, *chunk))
             done += rows
-    return Keys(chunks, scheme.bands[0])
+    return Keys(chunks, source.rows, scheme.bands[0])
 
 
 def _fill(
@@ -160,22 +168,18 @@ def _file(folder: Path, number: int) -> Path:
     return folder / f"signs-{number:05d}"
 
 
-def _kept(chunk: Signs, path: Path, scheme: Scheme) -> Signs:
+def _kept(chunk: Signs, path: Path, scheme: Scheme) -> Callable[[], Signs]:
     """The chunk, in a file now."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         for array in chunk:
             file.write(array.reshape(-1).view(np.uint8).data)
     part.replace(path)
-    found = _loaded(path, scheme, len(chunk.text))
-    assert found is not None
-    return found
+    return partial(_mapped, path, scheme, len(chunk.text))
 
 
-def _loaded(path: Path, scheme: Scheme, rows: int) -> Signs | None:
-    """A chunk that was kept, mapped; None when there is none."""
-    if not path.exists():
-        return None
+def _mapped(path: Path, scheme: Scheme, rows: int) -> Signs:
+    """A chunk that was kept."""
     mapped, arrays, at = np.memmap(path, np.uint8, "r"), [], 0
     for array in _room(scheme, 0):
         shape = (*array.shape[:-1], rows)
@@ -183,7 +187,3 @@ def _loaded(path: Path, scheme: Scheme, rows: int) -> Signs | None:
         arrays.append(mapped[at : at + size].view(array.dtype).reshape(shape))
         at += size
     return Signs(*arrays)
-
-
-def _joined(arrays: "list[NDArray[Any]]", kind: type) -> "NDArray[Any]":
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.zeros(0, kind)
