@@ -3,36 +3,17 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from builders.engine.dedup.compare import Among, Pairs
-from builders.engine.dedup.compiled_kernel import _MIX_64A, _MIX_64B, STEP, _grams_32, _longest, _minima
+from builders.engine.dedup.compiled_kernel import STEP, grams_32, longest_of, minima
+from builders.engine.dedup.compiled_sets import fill, scratch_for, shared
 from builders.engine.dedup.kernel import Folded
 from builders.engine.dedup.meetings import Meetings
 from builders.engine.dedup.scheme import Scheme
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-TABLE, PAIR, MASK = 0, 1, 2
-"""Places in Scratch.state."""
-
-
-class Scratch(NamedTuple):
-    """What a thread writes while it compares."""
-
-    seen: "NDArray[np.int32]"
-    """(candidates,): the last one that each was compared with."""
-    hashes: "NDArray[np.uint64]"
-    slots: "NDArray[np.uint64]"
-    """Hash table of the n-grams of one text."""
-    owner: "NDArray[np.int64]"
-    """The table that last filled a slot: of another one, it is free."""
-    counted: "NDArray[np.int64]"
-    """The pair for which a slot was last counted."""
-    state: "NDArray[np.int64]"
-    """Number of the table, number of the pair, mask of the table."""
 
 
 class Texts(NamedTuple):
@@ -78,7 +59,7 @@ class CompiledComparer:
         )
         self._runs = Runs(meetings.run_of, meetings.starts, meetings.members, self.filled, np.zeros(runs, np.int32))
         longest = int(lengths.max(initial=0))
-        self._scratch = [_scratch(count, longest) for _ in range(threads)]
+        self._scratch = [scratch_for(count, longest) for _ in range(threads)]
 
     def put(self, slot: int, numbers: "NDArray[np.integer[Any]]", folded: Folded) -> None:
         """The texts of these candidates."""
@@ -118,84 +99,6 @@ def _pairs(found: "NDArray[np.int32]") -> Pairs:
     return Pairs(found[:, 0], found[:, 1], found[:, 2])
 
 
-def _scratch(candidates: int, longest: int) -> Scratch:
-    room = 1 << int(2 * longest + 64).bit_length()
-    return Scratch(
-        seen=np.full(candidates, -1, np.int32),
-        hashes=np.zeros(longest + 1, np.uint64),
-        slots=np.zeros(room, np.uint64),
-        owner=np.zeros(room, np.int64),
-        counted=np.zeros(room, np.int64),
-        state=np.zeros(3, np.int64),
-    )
-
-
-@njit(nogil=True, cache=True)
-def _grams_64(points: Any, start: int, end: int, weights: Any, hashes: Any) -> int:
-    """The 64-bit hashes of one text's n-grams into `hashes`; how many."""
-    ngram = len(weights) - 1
-    count = end - start - ngram + 1
-    if count < 1:
-        total = uint64(uint64(ngram - (end - start)) * weights[ngram])
-        for place in range(end - start):
-            total += uint64(points[start + place]) * weights[place]
-        hashes[0] = total
-        count = 1
-    else:
-        for at in range(count):
-            hashes[at] = uint64(points[start + at]) * weights[0]
-        for place in range(1, ngram):
-            weight = weights[place]
-            for at in range(count):
-                hashes[at] += uint64(points[start + at + place]) * weight
-    for at in range(count):
-        mixed = hashes[at]
-        mixed = (mixed ^ (mixed >> uint64(33))) * _MIX_64A
-        mixed = (mixed ^ (mixed >> uint64(33))) * _MIX_64B
-        hashes[at] = mixed ^ (mixed >> uint64(33))
-    return count
-
-
-@njit(nogil=True, cache=True)
-def _fill(points: Any, start: int, end: int, weights: Any, scratch: Any) -> int:
-    """The n-grams of a text into the hash table, in place of those before; how many differ."""
-    count = _grams_64(points, start, end, weights, scratch.hashes)
-    size = 64
-    while size < 2 * count:
-        size *= 2
-    mask, distinct = uint64(size - 1), 0
-    scratch.state[TABLE] += 1
-    scratch.state[MASK] = size - 1
-    table = scratch.state[TABLE]
-    for at in range(count):
-        gram = scratch.hashes[at]
-        slot = gram & mask
-        while scratch.owner[slot] == table and scratch.slots[slot] != gram:
-            slot = (slot + uint64(1)) & mask
-        if scratch.owner[slot] != table:
-            scratch.owner[slot], scratch.slots[slot] = table, gram
-            distinct += 1
-    return distinct
-
-
-@njit(nogil=True, cache=True)
-def _shared(other: int, texts: Any, scratch: Any) -> int:
-    """n-grams of the text in the hash table that `other` has too."""
-    count = _grams_64(texts.points, texts.offsets[other], texts.offsets[other + 1], texts.weights, scratch.hashes)
-    scratch.state[PAIR] += 1
-    mask, table, pair = uint64(scratch.state[MASK]), scratch.state[TABLE], scratch.state[PAIR]
-    shared = 0
-    for at in range(count):
-        gram = scratch.hashes[at]
-        slot = gram & mask
-        while scratch.owner[slot] == table and scratch.slots[slot] != gram:
-            slot = (slot + uint64(1)) & mask
-        if scratch.owner[slot] == table and scratch.counted[slot] != pair:
-            scratch.counted[slot] = pair
-            shared += 1
-    return shared
-
-
 @njit(nogil=True, cache=True)
 def _new(one: int, other: int, scratch: Any) -> bool:
     """Whether the pair has not been compared before; it has from now on."""
@@ -224,29 +127,29 @@ def _plausible(one: int, other: int, texts: Any) -> Any:
 def _near_enough(one: int, other: int, loaded: bool, texts: Any, scratch: Any) -> int:
     """The n-grams shared, or -1 when the exact Jaccard similarity is below the threshold."""
     if not loaded:
-        _fill(texts.points, texts.offsets[one], texts.offsets[one + 1], texts.weights, scratch)
+        fill(texts.points, texts.offsets[one], texts.offsets[one + 1], texts.weights, scratch)
     p, q, _ = texts.limits
-    shared = _shared(other, texts, scratch)
-    return shared if shared * q >= p * (texts.sizes[one] + texts.sizes[other] - shared) else -1
+    both = shared(texts.points, texts.offsets[other], texts.offsets[other + 1], texts.weights, scratch)
+    return both if both * q >= p * (texts.sizes[one] + texts.sizes[other] - both) else -1
 
 
 @njit(nogil=True, cache=True)
 def _measure(points: Any, offsets: Any, weights: Any, a: Any, b: Any, texts: Any, scratch: Any, numbers: Any) -> None:
     """Code points, signature and number of n-grams of these candidates."""
-    hashes = np.empty(_longest(offsets) + STEP + 1, np.uint32)
+    hashes = np.empty(longest_of(offsets) + STEP + 1, np.uint32)
     lowest = np.empty(len(a), np.uint32)
     for row in range(len(offsets) - 1):
-        count = _grams_32(points, offsets[row], offsets[row + 1], weights, hashes)
-        _minima(hashes, count, a, b, lowest)
+        count = grams_32(points, offsets[row], offsets[row + 1], weights, hashes)
+        minima(hashes, count, a, b, lowest)
         one = numbers[row]
         for place in range(len(a)):
             texts.sketch[one, place] = np.uint8(lowest[place] & np.uint32(255))
-        texts.sizes[one] = _fill(points, offsets[row], offsets[row + 1], texts.weights, scratch)
+        texts.sizes[one] = fill(points, offsets[row], offsets[row + 1], texts.weights, scratch)
         texts.points[texts.offsets[one] : texts.offsets[one + 1]] = points[offsets[row] : offsets[row + 1]]
 
 
 @njit(nogil=True, cache=True)
-def _first_kept(first: int, end: int, texts: Any, runs: Any, scratch: Any, twin: Any, shared: Any) -> None:
+def _first_kept(first: int, end: int, texts: Any, runs: Any, scratch: Any, twin: Any, common: Any) -> None:
     for one in range(first, end):
         loaded, best = False, one
         for run in runs.run_of[one]:
@@ -262,7 +165,7 @@ def _first_kept(first: int, end: int, texts: Any, runs: Any, scratch: Any, twin:
                 loaded = True
                 if both >= 0:
                     best = other
-                    twin[one - first], shared[one - first] = other, both
+                    twin[one - first], common[one - first] = other, both
                     break
 
 
@@ -356,9 +259,10 @@ def _commit(first: int, end: int, runs: Any, kept: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def _shared_of(one: Any, other: Any, texts: Any, scratch: Any) -> Any:
-    shared = np.empty(len(one), np.int32)
+    both = np.empty(len(one), np.int32)
     for place in range(len(one)):
         start, end = texts.offsets[one[place]], texts.offsets[one[place] + 1]
-        _fill(texts.points, start, end, texts.weights, scratch)
-        shared[place] = _shared(other[place], texts, scratch)
-    return shared
+        fill(texts.points, start, end, texts.weights, scratch)
+        start, end = texts.offsets[other[place]], texts.offsets[other[place] + 1]
+        both[place] = shared(texts.points, start, end, texts.weights, scratch)
+    return both

@@ -10,7 +10,7 @@ from numba import njit, uint32, uint64
 
 from builders.engine.dedup.folding import MANY, Folding
 from builders.engine.dedup.kernel import Folded, Signs
-from builders.engine.dedup.scheme import GOLDEN, KEY_MIX, MIX_32, MIX_64, Scheme
+from builders.engine.dedup.scheme import GOLDEN, KEY_MIX, MIX_32, Scheme
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,6 @@ STEP = 8
 _MANY, _ODD = np.uint32(MANY), np.uint32(Folding.ODD)
 _KEY_MIX, _GOLDEN = np.uint64(KEY_MIX), np.uint64(GOLDEN)
 _MIX_32A, _MIX_32B = np.uint32(MIX_32[0]), np.uint32(MIX_32[1])
-_MIX_64A, _MIX_64B = np.uint64(MIX_64[0]), np.uint64(MIX_64[1])
 
 
 class CompiledKernel:
@@ -105,7 +104,7 @@ def _fold(data: Any, offsets: Any, table: Any, spelled: Any, points: Any, ends: 
 
 
 @njit(nogil=True, cache=True)
-def _grams_32(points: Any, start: int, end: int, weights: Any, hashes: Any) -> int:
+def grams_32(points: Any, start: int, end: int, weights: Any, hashes: Any) -> int:
     """The shingles of one text into `hashes`; how many."""
     ngram = len(weights) - 1
     count = end - start - ngram + 1
@@ -137,7 +136,7 @@ def _grams_32(points: Any, start: int, end: int, weights: Any, hashes: Any) -> i
 
 
 @njit(nogil=True, cache=True)
-def _minima(hashes: Any, count: int, a: Any, b: Any, lowest: Any) -> None:
+def minima(hashes: Any, count: int, a: Any, b: Any, lowest: Any) -> None:
     """The least of a·h + b over the shingles, for every permutation."""
     many = len(a)
     for place in range(many):
@@ -161,7 +160,8 @@ def _minima(hashes: Any, count: int, a: Any, b: Any, lowest: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _longest(offsets: Any) -> int:
+def longest_of(offsets: Any) -> int:
+    """Characters of the longest text."""
     most = 0
     for row in range(len(offsets) - 1):
         most = max(most, offsets[row + 1] - offsets[row])
@@ -170,20 +170,20 @@ def _longest(offsets: Any) -> int:
 
 @njit(nogil=True, cache=True)
 def _signatures(points: Any, offsets: Any, weights: Any, a: Any, b: Any, signed: Any) -> None:
-    hashes = np.empty(_longest(offsets) + STEP + 1, np.uint32)
+    hashes = np.empty(longest_of(offsets) + STEP + 1, np.uint32)
     for row in range(len(offsets) - 1):
-        count = _grams_32(points, offsets[row], offsets[row + 1], weights, hashes)
-        _minima(hashes, count, a, b, signed[row])
+        count = grams_32(points, offsets[row], offsets[row + 1], weights, hashes)
+        minima(hashes, count, a, b, signed[row])
 
 
 @njit(nogil=True, cache=True)
 def _sign(points: Any, offsets: Any, weights: Any, a: Any, b: Any, rows: int, high: Any, low: Any, text: Any) -> None:
-    hashes = np.empty(_longest(offsets) + STEP + 1, np.uint32)
+    hashes = np.empty(longest_of(offsets) + STEP + 1, np.uint32)
     lowest = np.empty(len(a), np.uint32)
     for row in range(len(offsets) - 1):
         start, end = offsets[row], offsets[row + 1]
-        count = _grams_32(points, start, end, weights, hashes)
-        _minima(hashes, count, a, b, lowest)
+        count = grams_32(points, start, end, weights, hashes)
+        minima(hashes, count, a, b, lowest)
         for band in range(len(high)):
             key = uint64(band + 1)
             for place in range(band * rows, band * rows + rows):

@@ -12,15 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from builders.engine.dedup.benchmarks import Benchmarks
 from builders.engine.dedup.compare import comparer
 from builders.engine.dedup.decide import Crew, cluster, every_pair, leader
+from builders.engine.dedup.earlier import Earlier, NothingEarlier
 from builders.engine.dedup.kernel import Kernel, fold, kernel_for
-from builders.engine.dedup.meetings import Ranks, Stored, first_copies, meetings
+from builders.engine.dedup.meetings import Ranks, first_copies, meetings
 from builders.engine.dedup.overlap import Overlaps
 from builders.engine.dedup.scheme import Scheme
 from builders.engine.dedup.signing import Keys, nothing_to_see, sign_all
@@ -38,44 +39,6 @@ PairsSeen = Callable[["Rows", "Rows", "NDArray[np.float64]"], None]
 KEPT = np.iinfo(np.int64).min
 Order = Callable[[Keys, int], "Rows | None"]
 """(keys, items) to the rows of the source, best first, None for as they stand; `items` rows of the keys come before."""
-
-
-class StoredTexts(Stored, Protocol):
-    """Texts of earlier releases, all of them kept."""
-
-    def copies(self, text: "NDArray[np.uint64]", length: "NDArray[np.uint32]") -> "Rows":
-        """The stored row with the same text for each, -1 where there is none."""
-        ...
-
-    def lengths(self, rows: "Rows") -> "NDArray[np.uint32]":
-        """Characters of the folded texts of these rows."""
-        ...
-
-    def chosen(self, rows: "Rows") -> "Iterator[tuple[int, pa.LargeStringArray]]":
-        """See texts.chosen."""
-        ...
-
-
-class NothingStored:
-    """No earlier release."""
-
-    rows = 0
-
-    def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
-        """None."""
-        return keys[:0], np.zeros(0, np.int64)
-
-    def copies(self, text: "NDArray[np.uint64]", length: "NDArray[np.uint32]") -> "Rows":
-        """None."""
-        return np.full(len(text), -1)
-
-    def lengths(self, rows: "Rows") -> "NDArray[np.uint32]":
-        """None."""
-        return np.zeros(0, np.uint32)
-
-    def chosen(self, rows: "Rows") -> "Iterator[tuple[int, pa.LargeStringArray]]":
-        """None."""
-        yield from ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +72,7 @@ class Search:
     kernel: Kernel
     threads: int
     benchmarks: Benchmarks
-    stored: StoredTexts
+    stored: Earlier
     indexed: bool
     say: Say
 
@@ -137,11 +100,13 @@ class Search:
         self.ranks = Ranks(whole, self.rows, stored_at=self.items, stored=self.stored.rows)
         self.first = first_copies(self.keys, self.ranks)
         own = self.first == np.arange(self.rows)
-        self.known = np.full(self.rows, -1)
-        asked = np.flatnonzero(own)[np.searchsorted(np.flatnonzero(own), self.items) :]
+        self.known = np.zeros(0, np.int64)
         if self.stored.rows:
+            asked = own & (np.arange(self.rows) >= self.items)
+            self.known = np.full(self.rows, -1)
             self.known[asked] = self.stored.copies(self.keys.text[asked], self.keys.length[asked])
-        self.met = meetings(self.keys, self.ranks, own & (self.known < 0), self.stored, self.threads)
+            own &= self.known < 0
+        self.met = meetings(self.keys, self.ranks, own, self.stored, self.threads)
         self.of = self.ranks.rows(self.met.ranks)  # candidate → row; of a stored text negative
 
     def load(self) -> None:
@@ -248,10 +213,12 @@ class Search:
         twin, jaccard = np.full(self.rows, KEPT), np.ones(self.rows)
         twin[self.of[self.gone]] = self._away(self.of[self.twin[self.gone]])
         jaccard[self.of[self.gone]] = self.jaccard
-        twin[self.known >= 0] = self.known[self.known >= 0] - self.stored.rows
+        known = np.flatnonzero(self.known >= 0)
+        twin[known] = self.known[known] - self.stored.rows
         copies = self.first != np.arange(self.rows)
         original = self.first[copies]
-        exact = copies | (self.known >= 0)
+        exact = copies.copy()
+        exact[known] = True
         twin[copies] = np.where(twin[original] == KEPT, original - self.items, twin[original])
         jaccard[copies] = jaccard[original]
         given = np.zeros(self.rows, bool)
@@ -280,7 +247,7 @@ def find(
     kernel: Kernel | None = None,
     threads: int | None = None,
     order: Order = lambda keys, items: None,
-    stored: StoredTexts | None = None,
+    stored: Earlier | None = None,
     benchmarks: Benchmarks | None = None,
     folder: Path | None = None,
     pairs: PairsSeen | None = None,
@@ -299,7 +266,7 @@ def find(
         kernel=kernel or kernel_for("auto", source.rows * 100),
         threads=threads or len(os.sched_getaffinity(0)),
         benchmarks=benchmarks or Benchmarks([]),
-        stored=stored or NothingStored(),
+        stored=stored or NothingEarlier(),
         indexed=stored is not None,
         say=say,
     )

@@ -6,24 +6,15 @@ of preference: 0 is kept before all others.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from builders.engine.dedup.earlier import Earlier
 from builders.engine.dedup.signing import Keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-class Stored(Protocol):
-    """Texts of earlier releases, known by their keys."""
-
-    rows: int
-
-    def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
-        """(key, row) of the stored texts that have one of these ascending keys in a band."""
-        ...
 
 
 class Ranks:
@@ -99,7 +90,7 @@ def first_copies(keys: Keys, ranks: Ranks) -> "NDArray[np.int64]":
     return first
 
 
-def meetings(keys: Keys, ranks: Ranks, own: "NDArray[np.bool_]", stored: Stored, threads: int) -> Meetings:
+def meetings(keys: Keys, ranks: Ranks, own: "NDArray[np.bool_]", stored: Earlier, threads: int) -> Meetings:
     """The runs of every band, of the rows that are their `own` (rows,), and of the stored texts that they meet."""
     with ThreadPoolExecutor(threads) as pool:
         found = list(pool.map(lambda band: _runs(keys.band(band), ranks, own, stored, band), range(keys.bands)))
@@ -120,7 +111,7 @@ def meetings(keys: Keys, ranks: Ranks, own: "NDArray[np.bool_]", stored: Stored,
 
 
 def _runs(
-    keys: "NDArray[np.uint64]", ranks: Ranks, own: "NDArray[np.bool_]", stored: Stored, band: int
+    keys: "NDArray[np.uint64]", ranks: Ranks, own: "NDArray[np.bool_]", stored: Earlier, band: int
 ) -> "tuple[NDArray[np.uint32], NDArray[np.bool_]]":
     """(ranks, begins): the texts whose key another one has too, run after run, and where a run begins."""
     shift = _bits(ranks.total)

@@ -90,7 +90,7 @@ class _Column:
 
 
 class Index:
-    """The segments of an index, their rows numbered through. See find.StoredTexts."""
+    """The segments of an index, their rows numbered through. See Earlier."""
 
     def __init__(self, folder: Path, scheme: Scheme, fingerprint: str) -> None:
         """Opens, or begins, the index in a folder, without the segment of the run with this fingerprint.
