@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from datasketch import MinHash, MinHashLSH
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from builders.engine.dedup.folding import SWITCHES, Folding
@@ -82,6 +82,7 @@ def test_an_unknown_switch_is_refused():
 SOME_SWITCHES = [SWITCHES, ("nfkc",), ("nfkc", "case", "punctuation"), ("width", "case"), ("simplified",), ()]
 
 
+@settings(deadline=None)
 @given(texts=TEXTS, switches=some.sampled_from(SOME_SWITCHES))
 def test_the_table_folds_as_python_does(texts, switches):
     folding = FOLDINGS[switches]
@@ -106,6 +107,7 @@ def test_every_code_point_folds_as_python_folds_it(kernel):
         assert as_texts(folded(kernel, texts, Scheme())) == [EVERYTHING.text(text) for text in texts]
 
 
+@settings(deadline=None)
 @given(texts=TEXTS, ngram=some.sampled_from([1, 2, 3, 5, 13]), permutations=some.sampled_from([16, 128]))
 def test_signatures_are_bit_for_bit_those_of_datasketch(texts, ngram, permutations):
     scheme = Scheme(ngram=ngram, permutations=permutations, folding=EVERYTHING)
@@ -119,6 +121,7 @@ def test_signatures_are_bit_for_bit_those_of_datasketch(texts, ngram, permutatio
             assert (mine == theirs.hashvalues).all()
 
 
+@settings(deadline=None)
 @given(texts=TEXTS, ngram=some.sampled_from([1, 2, 3, 5, 7]))
 def test_both_kernels_give_the_same_keys(texts, ngram):
     pytest.importorskip("numba", reason="the compiled kernel needs the extra `fast`")

@@ -94,7 +94,8 @@ class Folding:
         ends = np.flatnonzero(folded == NEWLINE)
         starts = np.concatenate(([0], ends[:-1] + 1))
         counts = ends - starts
-        single, many = counts == 1, counts > 1
+        single = (counts == 1) & (folded[starts] != 0)
+        many = (counts > 0) & ~single  # NUL, where it is kept, must not look dropped
         table[points[single]] = folded[starts[single]]
         spelled = [folded[start:end] for start, end in zip(starts[many], ends[many], strict=True)]
         offsets = np.cumsum([len(self.spelled), *map(len, spelled)])[:-1].astype(np.uint32)
