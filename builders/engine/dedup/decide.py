@@ -34,12 +34,16 @@ class Twins(NamedTuple):
     shared: "NDArray[np.int32]"
 
 
+def block_for(longest_run: int) -> int:
+    """Candidates to decide on at a time."""
+    return SMALL_BLOCK if longest_run > CROWD else BLOCK
+
+
 class Crew:
     """Threads over the candidates of a comparer; use as a context manager."""
 
-    def __init__(self, comparer: Comparer, count: int, *, threads: int, longest_run: int) -> None:
-        self.comparer, self.count = comparer, count
-        self.block = SMALL_BLOCK if longest_run > CROWD else BLOCK
+    def __init__(self, comparer: Comparer, count: int, *, threads: int, block: int) -> None:
+        self.comparer, self.count, self.block = comparer, count, block
         self._threads, self._slots = threads, SimpleQueue[int]()
         for slot in range(threads):
             self._slots.put(slot)
@@ -56,9 +60,9 @@ class Crew:
         for start in range(first, self.count, self.block):
             yield start, min(start + self.block, self.count)
 
-    def spread(self, first: int, end: int, work: Callable[[int, int, int], T]) -> list[T]:
-        """work(slot, first, end) over the parts of first … end - 1; the results in order."""
-        step = max(1, -(-(end - first) // (PARTS * self._threads)))
+    def spread(self, first: int, end: int, work: Callable[[int, int, int], T], step: int = 0) -> list[T]:
+        """work(slot, first, end) over parts of first … end - 1, of `step` each; the results in order."""
+        step = step or max(1, -(-(end - first) // (PARTS * self._threads)))
 
         def part(start: int) -> T:
             slot = self._slots.get()

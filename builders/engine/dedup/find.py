@@ -8,24 +8,22 @@ source's alone.
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from builders.engine.dedup.benchmarks import Benchmarks
 from builders.engine.dedup.compare import comparer
-from builders.engine.dedup.decide import Crew, cluster, every_pair, leader
+from builders.engine.dedup.decide import Crew, block_for, cluster, every_pair, leader
 from builders.engine.dedup.earlier import Earlier, NothingEarlier
 from builders.engine.dedup.kernel import Kernel, fold, kernel_for
 from builders.engine.dedup.meetings import Ranks, first_copies, meetings
 from builders.engine.dedup.overlap import Overlaps
 from builders.engine.dedup.scheme import Scheme
-from builders.engine.dedup.signing import Keys, nothing_to_see, sign_all
-from builders.engine.dedup.texts import Joined, Source, ahead, chosen
+from builders.engine.dedup.signing import Done, Keys, nothing_to_see, sign_all
+from builders.engine.dedup.texts import Joined, Source, chosen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
 Mode = Literal["leader", "cluster"]
 Say = Callable[[str, int, int], None]
 PairsSeen = Callable[["Rows", "Rows", "NDArray[np.float64]"], None]
+PART = 1 << 18
+"""Candidates that a thread reads in one go."""
 KEPT = np.iinfo(np.int64).min
 Order = Callable[[Keys, int], "Rows | None"]
 """(keys, items) to the rows of the source, best first, None for as they stand; `items` rows of the keys come before."""
@@ -117,34 +117,25 @@ class Search:
         lengths[~live] = self.stored.lengths(self.of[~live] + self.stored.rows)
         self.comparer = comparer(self.kernel.name, self.met, lengths, self.scheme, self.threads)
         number = np.flatnonzero(live)[np.argsort(self.of[live], kind="stable")]
-        self._put(number, chosen(self.texts, self.of[number]))
+        self._put(number, lambda numbers: chosen(self.texts, self.of[numbers]))
         number = np.flatnonzero(~live)
-        self._put(number, self.stored.chosen(self.of[number] + self.stored.rows))
+        self._put(number, lambda numbers: self.stored.chosen(self.of[numbers] + self.stored.rows))
         if self.overlaps:
             self._examine(self.overlaps)
 
-    def _put(self, numbers: "Rows", batches: "Iterator[tuple[int, pa.LargeStringArray]]") -> None:
-        slots = SimpleQueue[int]()
-        for slot in range(self.threads):
-            slots.put(slot)
+    def _put(self, numbers: "Rows", chosen: "Callable[[Rows], Iterator[tuple[int, pa.LargeStringArray]]]") -> None:
+        """The texts of candidates, which `chosen` gives; each thread reads a part of them."""
+        done = Done(lambda rows: self.say("load", rows, len(numbers)))
 
-        def put(place: int, texts: "pa.LargeStringArray") -> None:
-            slot = slots.get()
-            try:
+        def put(slot: int, first: int, end: int) -> None:
+            part = numbers[first:end]
+            for place, texts in chosen(part):
                 folded = fold(self.kernel, texts, self.scheme.folding)
-                self.comparer.put(slot, numbers[place : place + len(texts)], folded)
-            finally:
-                slots.put(slot)
+                self.comparer.put(slot, part[place : place + len(texts)], folded)
+                done(len(texts))
 
-        running = list[Future[None]]()
-        with ThreadPoolExecutor(self.threads) as pool:
-            for place, texts in ahead(batches):
-                running.append(pool.submit(put, place, texts))
-                if len(running) > 2 * self.threads:
-                    running.pop(0).result()
-                    self.say("load", place, len(numbers))
-            for last in running:
-                last.result()
+        with Crew(self.comparer, len(numbers), threads=self.threads, block=PART) as crew:
+            crew.spread(0, len(numbers), put, step=max(1, min(PART, -(-len(numbers) // self.threads))))
 
     def _examine(self, overlaps: Overlaps) -> None:
         suspects = np.flatnonzero(self.keys.suspect & (self.first == np.arange(self.rows)))
@@ -158,7 +149,7 @@ class Search:
         many, items = len(self.met), int(np.searchsorted(self.met.ranks, self.items))
         fixed = int(np.searchsorted(self.met.ranks, self.items + self.stored.rows))
         seen = lambda at: self.say("compare", at, many)  # noqa: E731
-        with Crew(self.comparer, many, threads=self.threads, longest_run=self.met.longest_run) as crew:
+        with Crew(self.comparer, many, threads=self.threads, block=block_for(self.met.longest_run)) as crew:
             out = self._decontaminate(crew, fixed, items)
             if pairs:
                 self._tell(crew, fixed, out, pairs)

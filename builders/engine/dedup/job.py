@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from builders.engine.dedup import talk
+from builders.engine.dedup import arrow, talk
 from builders.engine.dedup.benchmarks import Benchmark, Benchmarks
 from builders.engine.dedup.find import Found, PairsSeen, find
 from builders.engine.dedup.folding import Folding
@@ -193,8 +193,8 @@ def _pairs_file(settings: "Dedup", names: Names) -> "Iterator[PairsSeen | None]"
 
         def write(one: "Rows", other: "Rows", jaccard: "NDArray[np.float64]") -> None:
             names.know(other)
-            columns = [pa.array(names(one), pa.large_string()), pa.array(names(other), pa.large_string())]
-            file.write_batch(pa.RecordBatch.from_arrays([*columns, pa.array(jaccard)], schema=schema))
+            columns = [arrow.texts(names(one)), arrow.texts(names(other)), arrow.numbers(jaccard)]
+            file.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
         yield write
 
@@ -258,5 +258,5 @@ def _named(opened: Opened, rows: "Rows", names: Names) -> "Iterator[pa.RecordBat
     import pyarrow as pa
 
     for place, texts in chosen(opened.source, rows):
-        called = pa.array(names(rows[place : place + len(texts)]), pa.large_string())
+        called = arrow.texts(names(rows[place : place + len(texts)]))
         yield pa.RecordBatch.from_arrays([called, texts], names=["name", "text"])

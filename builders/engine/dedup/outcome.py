@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from builders.engine.dedup import arrow
 from builders.engine.dedup.benchmarks import Benchmarks
 from builders.engine.dedup.find import Found
 from builders.engine.dedup.stored import Index
@@ -124,10 +125,10 @@ def write_rows(tables: "Sequence[Table]", found: Found, names: Names, folder: Pa
             going = found.row[place:end] - row
             stays = np.ones(len(batch), bool)
             stays[going] = False
-            writing.append(pool.submit(kept.write_batch, batch.filter(stays) if len(going) else batch))
+            writing.append(pool.submit(kept.write_batch, batch.filter(arrow.flags(stays)) if len(going) else batch))
             if len(going):
                 verdicts = _verdicts(found, slice(place, end), names, clusters)
-                rows = [*batch.take(going).columns, *verdicts]
+                rows = [*batch.take(arrow.numbers(going)).columns, *verdicts]
                 writing.append(pool.submit(removed.write_batch, type(batch).from_arrays(rows, schema=removed_schema)))
             while len(writing) > READ_AHEAD:
                 writing.pop(0).result()
@@ -157,7 +158,7 @@ def _with_verdicts(schema: "pa.Schema") -> "pa.Schema":
     """Columns of removed.parquet; a name that the input has too is prefixed."""
     import pyarrow as pa
 
-    types = (pa.large_string(), pa.float64(), pa.int64(), pa.string())
+    types = (pa.large_string(), pa.float64(), pa.int64(), pa.large_string())
     for name, kind in zip(ADDED, types, strict=True):
         while name in schema.names:
             name = f"dedup_{name}"
@@ -166,7 +167,6 @@ def _with_verdicts(schema: "pa.Schema") -> "pa.Schema":
 
 
 def _verdicts(found: Found, part: slice, names: Names, clusters: Clusters) -> "list[pa.Array]":
-    import pyarrow as pa
 
     given, twins = found.contaminated[part], found.twin[part]
     twin = np.empty(len(twins), object)
@@ -174,8 +174,8 @@ def _verdicts(found: Found, part: slice, names: Names, clusters: Clusters) -> "l
     twin[given] = [names.item(int(item)) for item in twins[given]]
     reason = np.where(given, "evaluation", np.where(found.exact[part], "exact", "near"))
     return [
-        pa.array(twin, pa.large_string()),
-        pa.array(found.jaccard[part]),
-        pa.array(clusters(twins), pa.int64(), mask=given),
-        pa.array(reason, pa.string()),
+        arrow.texts(twin.tolist()),
+        arrow.numbers(found.jaccard[part]),
+        arrow.numbers(clusters(twins), null=given),
+        arrow.texts(reason.tolist()),
     ]

@@ -4,10 +4,10 @@ Beyond CHUNK texts the keys are written to the working folder as they come, so t
 the last whole chunk, and the memory of a run hardly grows with its texts.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from builders.engine.dedup.kernel import Folded, Kernel, Signs, fold
 from builders.engine.dedup.scheme import Scheme
-from builders.engine.dedup.texts import READ_AHEAD, Source, ahead
+from builders.engine.dedup.texts import BATCH, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,64 +93,59 @@ def sign_all(
 ) -> Keys:
     """The keys of every text of a source.
 
-    `folder` keeps whole chunks for a run that is interrupted; `seen` is told the rows done.
+    `folder` keeps whole chunks for a run that is interrupted; `seen` is told the rows done. Every thread reads for itself:
+    a chunk is one thread's from the file to its keys.
     """
+    large = folder is not None and source.rows > 2 * CHUNK
+    size = CHUNK if large else max(BATCH, -(-source.rows // threads))
+    done = Done(seen)
 
     def sign(batch: "pa.LargeStringArray") -> Signs:
         folded = fold(kernel, batch, scheme.folding)
         return kernel.sign(folded, scheme)._replace(suspect=look(folded))
 
-    chunks: list[Callable[[], Signs]] = []
-    while folder and (path := _file(folder, len(chunks))).exists():
-        chunks.append(partial(_mapped, path, scheme, CHUNK))
-    done = len(chunks) * CHUNK
-    texts = ahead(source.texts(done))
+    def whole(start: int) -> Callable[[], Signs]:
+        path = folder / f"signs-{start // size:05d}" if folder and large else None
+        rows = min(size, source.rows - start)
+        if path and path.exists():
+            done(rows)
+            return partial(_mapped, path, scheme, rows)
+        chunk = _room(scheme, rows)
+        _fill(chunk, source.texts(start), sign, done)
+        return _kept(chunk, path, scheme) if path else partial(Signs, *chunk)
+
     with ThreadPoolExecutor(threads) as pool:
-        while done < source.rows:
-            rows = min(CHUNK, source.rows - done)
-            chunk = _room(scheme, rows)
-            texts = _fill(chunk, texts, sign, pool, _after(done, seen))
-            if folder and rows == CHUNK:
-                chunks.append(_kept(chunk, _file(folder, len(chunks)), scheme))
-            else:
-                chunks.append(partial(Signs, *chunk))
-            done += rows
-    return Keys(chunks, source.rows, scheme.bands[0])
+        return Keys(list(pool.map(whole, range(0, source.rows, size))), source.rows, scheme.bands[0])
+
+
+class Done:
+    """Adds up what several threads have done, and tells it."""
+
+    def __init__(self, seen: Callable[[int], None]) -> None:
+        self._seen, self._sum, self._lock = seen, 0, threading.Lock()
+
+    def __call__(self, more: int) -> None:
+        """So many more."""
+        with self._lock:
+            self._sum += more
+            self._seen(self._sum)
 
 
 def _fill(
     chunk: Signs,
     texts: "Iterator[pa.LargeStringArray]",
     sign: "Callable[[pa.LargeStringArray], Signs]",
-    pool: ThreadPoolExecutor,
-    seen: Callable[[int], None],
-) -> "Iterator[pa.LargeStringArray]":
-    """Sign texts until the chunk is full; gives what is left of them."""
-
-    def work(batch: "pa.LargeStringArray", at: int) -> int:
-        end = at + len(batch)
+    done: Done,
+) -> None:
+    """Sign texts until the chunk is full."""
+    at, rows = 0, len(chunk.text)
+    while at < rows:
+        batch = next(texts).slice(0, rows - at)
         arrays: Iterator[tuple[Any, Any]] = zip(chunk, sign(batch), strict=True)
         for room, mine in arrays:
-            room[..., at:end] = mine
-        return end
-
-    at, rows, running = 0, len(chunk.text), list[Future[int]]()
-    while at < rows:
-        batch = next(texts)
-        taken = batch.slice(0, rows - at)
-        if len(taken) < len(batch):
-            texts = chain([batch.slice(len(taken))], texts)
-        running.append(pool.submit(work, taken, at))
-        at += len(taken)
-        if len(running) > READ_AHEAD:
-            seen(running.pop(0).result())
-    for last in running:
-        seen(last.result())
-    return texts
-
-
-def _after(done: int, seen: Callable[[int], None]) -> Callable[[int], None]:
-    return lambda at: seen(done + at)
+            room[..., at : at + len(batch)] = mine
+        at += len(batch)
+        done(len(batch))
 
 
 def _room(scheme: Scheme, rows: int) -> Signs:
@@ -162,10 +157,6 @@ def _room(scheme: Scheme, rows: int) -> Signs:
         np.empty(rows, np.uint32),
         np.empty(rows, np.bool_),
     )
-
-
-def _file(folder: Path, number: int) -> Path:
-    return folder / f"signs-{number:05d}"
 
 
 def _kept(chunk: Signs, path: Path, scheme: Scheme) -> Callable[[], Signs]:

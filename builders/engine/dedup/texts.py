@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from builders.engine.dedup import arrow
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -36,11 +38,7 @@ class Listed:
     """Texts in memory."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import pyarrow as pa
-
-        self.rows = len(texts)
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]  # half an emoji is no UTF-8
-        self._texts = pa.array(whole, pa.large_string())
+        self.rows, self._texts = len(texts), arrow.texts(texts)
 
     def texts(self, start: int = 0) -> "Iterator[pa.LargeStringArray]":
         """All of them from row `start` on."""
@@ -80,7 +78,6 @@ class Joined:
 def chosen(source: Source, rows: "NDArray[np.integer[Any]]") -> "Iterator[tuple[int, pa.LargeStringArray]]":
     """(place in `rows`, texts of the rows from there on): the texts of these ascending rows, batch by batch."""
     import numpy as np
-    import pyarrow as pa
 
     place = 0
     while place < len(rows):
@@ -88,7 +85,7 @@ def chosen(source: Source, rows: "NDArray[np.integer[Any]]") -> "Iterator[tuple[
         for texts in source.texts(at):
             end = int(np.searchsorted(rows, at + len(texts)))
             if end > place:
-                yield place, texts.take(pa.array(rows[place:end] - at))
+                yield place, texts.take(arrow.numbers(rows[place:end] - at))
             at, place = at + len(texts), end
             if place == len(rows) or rows[place] > at + FAR:
                 break
