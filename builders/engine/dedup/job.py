@@ -56,6 +56,9 @@ class Opened(NamedTuple):
 
 def run(settings: "Dedup") -> int:
     """The whole of it; gives the exit code."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())  # as fast here, and keeps a tenth less
     progress = talk.Progress()
     try:
         with _place(settings) as work:
@@ -234,10 +237,7 @@ def _report(
 
 
 def _write(settings: "Dedup", opened: Opened, found: Found, names: Names, index: Index | None) -> None:
-    import pyarrow as pa
-
     columns = [name for text in opened.texts for name in text.columns]
-    pa.default_memory_pool().release_unused()
     write_rows(opened.tables, found, names, settings.out, columns)
     _write_rejected(opened.tables, settings.out / "rejected.jsonl")
     if index and found.keys:
