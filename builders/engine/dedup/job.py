@@ -237,7 +237,10 @@ def _report(
 
 
 def _write(settings: "Dedup", opened: Opened, found: Found, names: Names, index: Index | None) -> None:
+    import pyarrow as pa
+
     columns = [name for text in opened.texts for name in text.columns]
+    pa.default_memory_pool().release_unused()
     write_rows(opened.tables, found, names, settings.out, columns)
     _write_rejected(opened.tables, settings.out / "rejected.jsonl")
     if index and found.keys:

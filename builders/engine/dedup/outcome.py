@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ADDED = ("twin", "jaccard", "cluster", "reason")
 """Columns of removed.parquet behind those of the input."""
-ROW_GROUP = 1 << 14
+ROW_GROUP = 1 << 13
 
 
 class Names:
