@@ -83,7 +83,7 @@ class Search:
         self.overlaps = self._overlaps() if self.items else None
         look = self.overlaps.look if self.overlaps else nothing_to_see
         seen = lambda rows: self.say("read", rows, self.rows)  # noqa: E731
-        self.keys = sign_all(
+        self.keys: Keys | None = sign_all(
             joined, self.scheme, self.kernel, threads=self.threads, folder=folder, look=look, seen=seen
         )
 
@@ -95,25 +95,29 @@ class Search:
 
     def meet(self, order: Order) -> None:
         """Copies, then runs of equal keys."""
-        best = order(self.keys, self.items)
+        keys, self.keys = self.keys, None
+        assert keys is not None
+        best = order(keys, self.items)
         whole = None if best is None else np.concatenate((np.arange(self.items), best + self.items))
         self.ranks = Ranks(whole, self.rows, stored_at=self.items, stored=self.stored.rows)
-        self.first = first_copies(self.keys, self.ranks)
+        self.first = first_copies(keys, self.ranks)
         own = self.first == np.arange(self.rows)
         self.known = np.zeros(0, np.int64)
         if self.stored.rows:
             asked = own & (np.arange(self.rows) >= self.items)
             self.known = np.full(self.rows, -1)
-            self.known[asked] = self.stored.copies(self.keys.text[asked], self.keys.length[asked])
+            self.known[asked] = self.stored.copies(keys.text[asked], keys.length[asked])
             own &= self.known < 0
-        self.met = meetings(self.keys, self.ranks, own, self.stored, self.threads)
+        self.met = meetings(keys, self.ranks, own, self.stored, self.threads)
         self.of = self.ranks.rows(self.met.ranks)  # candidate → row; of a stored text negative
+        self.length, self.suspect = keys.length, keys.suspect
+        self.keys = keys if self.indexed else None  # or their memory is wanted
 
     def load(self) -> None:
         """Pass two: the texts of the candidates, and what suspects share with evaluation items."""
         live = self.of >= 0
         lengths = np.empty(len(self.of), np.uint32)
-        lengths[live] = self.keys.length[self.of[live]]
+        lengths[live] = self.length[self.of[live]]
         lengths[~live] = self.stored.lengths(self.of[~live] + self.stored.rows)
         self.comparer = comparer(self.kernel.name, self.met, lengths, self.scheme, self.threads)
         number = np.flatnonzero(live)[np.argsort(self.of[live], kind="stable")]
@@ -138,7 +142,7 @@ class Search:
             crew.spread(0, len(numbers), put, step=max(1, min(PART, -(-len(numbers) // self.threads))))
 
     def _examine(self, overlaps: Overlaps) -> None:
-        suspects = np.flatnonzero(self.keys.suspect & (self.first == np.arange(self.rows)))
+        suspects = np.flatnonzero(self.suspect & (self.first == np.arange(self.rows)))
         suspects = suspects[suspects >= self.items]
         for place, texts in chosen(self.texts, suspects):
             for overlap in overlaps.of(fold(self.kernel, texts, self.scheme.folding)):
@@ -223,7 +227,7 @@ class Search:
             jaccard=jaccard[removed],
             exact=exact[removed],
             contaminated=given[removed],
-            keys=self.keys if self.indexed else None,
+            keys=self.keys,
             kernel=self.kernel.name,
             candidates=len(self.met),
             longest_run=self.met.longest_run,
