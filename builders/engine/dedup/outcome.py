@@ -40,7 +40,12 @@ class Names:
         self._ids: pa.ChunkedArray | None = None
         self._stored: dict[int, str] = {}
         if ids:
-            columns = [batch.column(0).cast(pa.large_string()) for table in tables for batch in table.batches([ids])]
+            try:
+                columns = [one.column(0).cast(pa.large_string()) for table in tables for one in table.batches([ids])]
+            except pa.ArrowException:
+                raise InputError(
+                    f"--id {ids}: holds {tables[0].schema.field(ids).type}, nothing to name a row by"
+                ) from None
             self._ids = pa.chunked_array(columns, pa.large_string())
 
     def know(self, twins: "Rows") -> None:
