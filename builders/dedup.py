@@ -35,6 +35,8 @@ class Dedup(Settings):
     """What does not count: compatibility forms, case, full width, all but letters and digits, traditional characters."""
     permutations: int = Field(default=128, ge=8, le=1024)
     """Length of the MinHash signature; more of them miss fewer pairs, and cost more."""
+    recall: float = Field(default=0.99, ge=0.5, lt=1)
+    """Probability with which a pair right at the threshold must be compared; 0.999 costs a little more."""
     mode: Literal["leader", "cluster"] = "leader"
     """leader: no two kept texts are near. cluster: one text of each connected component is kept."""
     keep: str = "first"

@@ -3,6 +3,7 @@
 numba widens uint32 arithmetic to 64 bits; every step is cut back, or the signatures would not be datasketch's.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,11 @@ class CompiledKernel:
     """See Kernel."""
 
     name = "compiled"
+
+    @staticmethod
+    def is_ready() -> bool:
+        """Whether an earlier run on this machine has compiled it."""
+        return any(Path(_sign.stats.cache_path or "").glob("compiled_kernel._sign-*.nbi"))
 
     def fold(self, data: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", folding: Folding) -> Folded:
         """Valid UTF-8 to folded code points."""

@@ -24,7 +24,7 @@ from builders.engine.dedup.outcome import Clusters, Names, parquet, write_rows
 from builders.engine.dedup.preference import order_of
 from builders.engine.dedup.scheme import LONG_NGRAM, SHORT_NGRAM, Scheme
 from builders.engine.dedup.stored import Index
-from builders.engine.dedup.texts import Joined, OfTable, chosen
+from builders.engine.dedup.texts import Joined, OfTable, Source, chosen
 from builders.engine.folder import as_json, only_builder_of, replace_files
 from builders.sources.tables import Table, open_tables
 from builders.sources.texts import TextOf, text_of
@@ -93,7 +93,7 @@ def _place(settings: "Dedup") -> Iterator[Path]:
 def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str, Any]:
     started = time.monotonic()
     opened, scheme = _open(settings, work), _scheme(settings)
-    kernel = _kernel(settings.kernel, opened.tables)
+    kernel = _kernel(settings.kernel, opened.source)
     threads = settings.threads or len(os.sched_getaffinity(0))
     talk.say_plan(opened.tables, scheme, kernel.name, threads)
     index = Index(settings.index, scheme, opened.fingerprint) if settings.index else None
@@ -130,12 +130,14 @@ def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str,
 def _scheme(settings: "Dedup") -> Scheme:
     ngram = settings.ngram or (SHORT_NGRAM if settings.granularity == "first-turn" else LONG_NGRAM)
     folding = Folding(name for name in settings.fold.split(",") if name)
-    return Scheme(settings.threshold, ngram, settings.permutations, folding)
+    return Scheme(settings.threshold, ngram, settings.permutations, settings.recall, folding)
 
 
-def _kernel(name: str, tables: Sequence[Table]) -> Kernel:
+def _kernel(name: str, source: Source) -> Kernel:
+    """The kernel for a source, by what its first texts say of all of them."""
+    first = next(source.texts(), None)
     try:
-        return kernel_for(name, sum(table.bytes for table in tables))
+        return kernel_for(name, first.nbytes * source.rows // len(first) if first is not None and len(first) else 0)
     except ValueError as wrong:
         raise InputError(f"--kernel {name}: {wrong}") from None
 

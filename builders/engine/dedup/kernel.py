@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-WORTH_COMPILING = 50_000_000
-"""Bytes of text from which the compiled kernel pays for being loaded (0.4 s; the first time on a machine 10 s)."""
+WORTH_LOADING, WORTH_COMPILING = 50_000_000, 1_000_000_000
+"""Bytes of text from which the compiled kernel pays for being loaded (0.3 s), and for being compiled (10 s, once)."""
 
 
 EMPTY = 0x110000
@@ -66,10 +66,11 @@ def kernel_for(name: str, text_bytes: int) -> Kernel:
     installed = importlib.util.find_spec("numba") is not None
     if name == "compiled" and not installed:
         raise ValueError("the compiled kernel needs numba: pip install 'suwen[fast]'")
-    if name == "compiled" or (name == "auto" and installed and text_bytes >= WORTH_COMPILING):
+    if name == "compiled" or (name == "auto" and installed and text_bytes >= WORTH_LOADING):
         from builders.engine.dedup.compiled_kernel import CompiledKernel
 
-        return CompiledKernel()
+        if name == "compiled" or text_bytes >= WORTH_COMPILING or CompiledKernel.is_ready():
+            return CompiledKernel()
     from builders.engine.dedup.numpy_kernel import NumpyKernel
 
     return NumpyKernel()

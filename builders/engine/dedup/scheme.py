@@ -60,6 +60,7 @@ class Scheme:
     threshold: float = 0.8
     ngram: int = LONG_NGRAM
     permutations: int = PERMUTATIONS
+    recall: float = RECALL
     folding: Folding = field(default_factory=Folding, compare=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class Scheme:
     @cached_property
     def bands(self) -> tuple[int, int]:
         """(bands, rows a band)."""
-        return bands_for(self.threshold, self.permutations)
+        return bands_for(self.threshold, self.permutations, recall=self.recall)
 
     @cached_property
     def ratio(self) -> Fraction:
