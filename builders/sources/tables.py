@@ -19,6 +19,7 @@ from builders.sources.formats.column_types import unified
 from builders.sources.formats.conversion import REJECTED, Converted, Stretch, converted, room
 from builders.sources.formats.data_files import DataFile, data_files, fingerprint
 from builders.sources.formats.parts import part_of
+from schemas.settings import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,6 +87,19 @@ class Table:
 def open_tables(inputs: Sequence[str], scratch: Path) -> list[Table]:
     """A table for each INPUT; raises InputError in one line for what cannot be found or read."""
     return [Table(name, data_files(name), scratch) for name in inputs]
+
+
+def merged_schema(tables: Sequence[Table]) -> "pa.Schema":
+    """One schema for the rows of all tables; raises InputError naming a column that does not fit."""
+    import pyarrow as pa
+
+    try:
+        return pa.unify_schemas([table.schema for table in tables], promote_options="permissive")
+    except pa.ArrowException as wrong:
+        reason = " ".join(str(wrong).split())
+        raise InputError(
+            f"{', '.join(table.name for table in tables)}: columns do not fit together: {reason}"
+        ) from None
 
 
 def _groups(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:

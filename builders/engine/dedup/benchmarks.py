@@ -29,6 +29,7 @@ class Hit(NamedTuple):
     row: int
     item: int
     jaccard: float
+    """0 where it is below the threshold, and was not measured."""
     covered: float
     span: int
     removed: bool
@@ -91,7 +92,7 @@ class Benchmarks:
             why[f"shares_{SPAN}_characters"] += hit.span >= SPAN
         rows = {hit.row for hit in removed}
         examples = [
-            {"text": place(hit.row), "item": self.place(hit.item), "jaccard": round(hit.jaccard, 4)}
+            {"text": place(hit.row), "item": self.place(hit.item), "jaccard": round(hit.jaccard, 4) or None}
             | {"covered": round(hit.covered, 4), "span": hit.span}
             for hit in removed[:EXAMPLES]
         ]

@@ -53,7 +53,7 @@ class Found:
     jaccard: "NDArray[np.float64]"
     """(removed,): exact Jaccard similarity with the twin."""
     exact: "NDArray[np.bool_]"
-    """(removed,): the folded text is that of a row before it."""
+    """(removed,): the folded text is that of the twin."""
     contaminated: "NDArray[np.bool_]"
     """(removed,): gives an evaluation item away."""
     keys: Keys | None = field(repr=False)
@@ -142,7 +142,8 @@ class Search:
             crew.spread(0, len(numbers), put, step=max(1, min(PART, -(-len(numbers) // self.threads))))
 
     def _examine(self, overlaps: Overlaps) -> None:
-        suspects = np.flatnonzero(self.suspect & (self.first == np.arange(self.rows)))
+        copies = (self.first != np.arange(self.rows)) & (self.first >= self.items)
+        suspects = np.flatnonzero(self.suspect & ~copies)
         suspects = suspects[suspects >= self.items]
         for place, texts in chosen(self.texts, suspects):
             for overlap in overlaps.of(fold(self.kernel, texts, self.scheme.folding)):
@@ -181,17 +182,30 @@ class Search:
         same: dict[int, list[int]] = {}
         for item, original in enumerate(self.first[: self.items].tolist()):
             same.setdefault(original, []).append(item)
-        for one, other, shared in every_pair(crew, first=fixed, high=items, out=np.zeros_like(out)):
-            for row, item, jaccard in zip(self.of[one], self.of[other], self._jaccard(one, other, shared), strict=True):
-                for copy in same[int(item)]:
-                    self.benchmarks.add(int(row) - self.items, copy, jaccard=float(jaccard))
-        for row in np.flatnonzero(self.first[self.items :] < self.items).tolist():
-            for copy in same[int(self.first[row + self.items])]:
-                self.benchmarks.add(row, copy, jaccard=1.0)
+        alike = {item: [(item, 1.0)] for item in same}
+        for one, other, shared in every_pair(crew, first=0, high=items, out=np.zeros_like(out)):
+            for row, item, jaccard in zip(
+                self.of[one].tolist(), self.of[other].tolist(), self._jaccard(one, other, shared).tolist(), strict=True
+            ):
+                if row < 0:
+                    continue  # a stored text: what was kept before is not judged again
+                if row < self.items:  # two items: who repeats the one gives the other away
+                    alike[row].append((item, jaccard))
+                    alike[item].append((row, jaccard))
+                else:
+                    self._given_away(row, [(item, jaccard)], same)
+        for row in np.flatnonzero(self.first[self.items :] < self.items) + self.items:
+            self._given_away(int(row), alike[int(self.first[row])], same)
         away = np.array(sorted(self.benchmarks.worst()), np.int64) + self.items
         for row in (np.flatnonzero(np.isin(self.first, away) & (self.first != np.arange(self.rows)))).tolist():
             self.benchmarks.repeat(int(self.first[row]) - self.items, row - self.items)
         return out | np.isin(self.of, away)
+
+    def _given_away(self, row: int, items: list[tuple[int, float]], same: dict[int, list[int]]) -> None:
+        """A row is near to these items, and so to all that are the `same`."""
+        for item, jaccard in items:
+            for copy in same[item]:
+                self.benchmarks.add(row - self.items, copy, jaccard=jaccard)
 
     def _tell(self, crew: Crew, fixed: int, out: "NDArray[np.bool_]", pairs: PairsSeen) -> None:
         for one, other, shared in every_pair(crew, first=fixed, high=len(self.met), out=out):
@@ -212,8 +226,9 @@ class Search:
         twin[known] = self.known[known] - self.stored.rows
         copies = self.first != np.arange(self.rows)
         original = self.first[copies]
-        exact = copies.copy()
+        exact = np.zeros(self.rows, bool)
         exact[known] = True
+        exact[copies] = (twin[original] == KEPT) | exact[original]
         twin[copies] = np.where(twin[original] == KEPT, original - self.items, twin[original])
         jaccard[copies] = jaccard[original]
         given = np.zeros(self.rows, bool)

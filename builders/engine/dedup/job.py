@@ -26,7 +26,7 @@ from builders.engine.dedup.scheme import LONG_NGRAM, SHORT_NGRAM, Scheme
 from builders.engine.dedup.stored import Index
 from builders.engine.dedup.texts import Joined, OfTable, Source, chosen
 from builders.engine.folder import as_json, only_builder_of, replace_files
-from builders.sources.tables import Table, open_tables
+from builders.sources.tables import Table, merged_schema, open_tables
 from builders.sources.texts import TextOf, text_of
 from schemas.settings import InputError
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.integer[Any]]
 
 STOPPED = 4
+NOT_DECIDING = {"out", "pairs", "index", "kernel", "threads", "recipe", "dry_run"}
+"""Settings that change nothing in what is kept."""
 WORK = ".work"
 REPORT = "report.json"
 
@@ -146,13 +148,14 @@ def _open(settings: "Dedup", work: Path) -> Opened:
     if settings.mode == "cluster" and settings.index:
         raise InputError("--mode cluster joins texts across releases and takes no --index; use --mode leader")
     tables = open_tables(settings.inputs, work)
+    merged_schema(tables)  # what does not fit together is told before the work
     _check_column(settings.id, "--id", tables)
     _check_column(settings.keep.removeprefix("best:") if ":" in settings.keep else None, "--keep", tables)
     texts = [text_of(settings.text, settings.granularity, table.schema, table.name) for table in tables]
     source = Joined([OfTable(table, text.columns, text) for table, text in zip(tables, texts, strict=True)])
     exams = open_tables(settings.against, work) if settings.against else []
     benchmarks = Benchmarks([_benchmark(settings, table) for table in exams])
-    decides = settings.model_dump(mode="json", exclude={"out", "pairs", "index", "kernel", "threads", "recipe"})
+    decides = settings.model_dump(mode="json", exclude=NOT_DECIDING)
     told = json.dumps([decides, [table.fingerprint for table in (*tables, *exams)]], sort_keys=True)
     return Opened(tables, texts, source, benchmarks, hashlib.sha256(told.encode()).hexdigest())
 
@@ -222,10 +225,9 @@ def _report(
     settings: "Dedup", opened: Opened, scheme: Scheme, found: Found, names: Names, counts: dict[str, Any]
 ) -> dict[str, Any]:
     """report.json, but for the seconds."""
-    left = {"out", "pairs", "index", "kernel", "threads", "recipe", "dry_run"}
     inputs = [{"name": table.name, "rows": table.rows, "rejected": table.rejected_rows} for table in opened.tables]
     return {
-        "settings": settings.model_dump(mode="json", exclude=left) | {"ngram": scheme.ngram},
+        "settings": settings.model_dump(mode="json", exclude=NOT_DECIDING) | {"ngram": scheme.ngram},
         "inputs": inputs,
         "counts": dict(counts),
         "kernel": found.kernel,

@@ -13,6 +13,7 @@ from builders.engine.dedup.benchmarks import Benchmarks
 from builders.engine.dedup.find import Found
 from builders.engine.dedup.stored import Index
 from builders.engine.dedup.texts import READ_AHEAD, ahead
+from builders.sources.tables import merged_schema
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
@@ -84,16 +85,6 @@ class Clusters:
         return np.searchsorted(self._kept, twins) + 1
 
 
-def schema_of(tables: "Sequence[Table]") -> "pa.Schema":
-    """One schema for the rows of all inputs; raises InputError naming a column that does not fit."""
-    import pyarrow as pa
-
-    try:
-        return pa.unify_schemas([table.schema for table in tables], promote_options="permissive")
-    except pa.ArrowException as wrong:
-        raise InputError(f"{', '.join(table.name for table in tables)}: columns do not fit together: {wrong}") from None
-
-
 @contextlib.contextmanager
 def parquet(path: Path, schema: "pa.Schema", texts: Sequence[str] = ()) -> "Iterator[pyarrow.parquet.ParquetWriter]":
     """A writer of a file that is there, whole, when the block has ended; `texts` hardly repeat, and get no dictionary."""
@@ -115,7 +106,7 @@ def parquet(path: Path, schema: "pa.Schema", texts: Sequence[str] = ()) -> "Iter
 
 def write_rows(tables: "Sequence[Table]", found: Found, names: Names, folder: Path, texts: Sequence[str]) -> None:
     """kept.parquet and removed.parquet."""
-    schema = schema_of(tables)
+    schema = merged_schema(tables)
     removed_schema = _with_verdicts(schema)
     names.know(found.twin[~found.contaminated])
     clusters, row, place = Clusters(found), 0, 0
@@ -150,13 +141,21 @@ def _batches(tables: "Sequence[Table]", schema: "pa.Schema") -> "Iterator[pa.Rec
             if batch.schema == schema:
                 yield batch
                 continue
-            columns = [
-                batch.column(field.name).cast(field.type)
-                if field.name in batch.schema.names
-                else pa.nulls(len(batch), field.type)
-                for field in schema
-            ]
+            columns = [_fitted(batch, field, table.name) for field in schema]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _fitted(batch: "pa.RecordBatch", field: "pa.Field", where: str) -> "pa.Array":
+    import pyarrow as pa
+
+    if field.name not in batch.schema.names:
+        return pa.nulls(len(batch), field.type)
+    try:
+        return batch.column(field.name).cast(field.type)
+    except pa.ArrowException as wrong:
+        raise InputError(
+            f"{where}: column {field.name}: cannot stand beside that of the other inputs: {wrong}"
+        ) from None
 
 
 def _with_verdicts(schema: "pa.Schema") -> "pa.Schema":
@@ -180,7 +179,7 @@ def _verdicts(found: Found, part: slice, names: Names, clusters: Clusters) -> "l
     reason = np.where(given, "evaluation", np.where(found.exact[part], "exact", "near"))
     return [
         arrow.texts(twin.tolist()),
-        arrow.numbers(found.jaccard[part]),
+        arrow.numbers(found.jaccard[part], null=given & (found.jaccard[part] == 0)),
         arrow.numbers(clusters(twins), null=given),
         arrow.texts(reason.tolist()),
     ]

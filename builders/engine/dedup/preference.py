@@ -7,6 +7,7 @@ import numpy as np
 
 from builders.engine.dedup.find import Order
 from builders.engine.dedup.signing import Keys
+from builders.sources.tables import merged_schema
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
@@ -43,24 +44,39 @@ def order_of(keep: str, tables: "Sequence[Table]", ids: str | None, *, precedenc
 
 
 def _column(tables: "Sequence[Table]", name: str) -> "pa.ChunkedArray":
+    """A column of all tables, of a type that holds those of each."""
     import pyarrow as pa
 
-    return pa.chunked_array([batch.column(0) for table in tables for batch in table.batches([name])])
+    try:
+        kind = merged_schema(tables).field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        chunks = [batch.column(0).cast(kind) for table in tables for batch in table.batches([name])]
+    except pa.ArrowException as wrong:
+        raise InputError(f"column {name}: {wrong}") from None
+    return pa.chunked_array(chunks, kind)
 
 
 def _places(ids: "pa.ChunkedArray") -> "NDArray[np.int64]":
     """The place of each id among all of them; equal ids have the same."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    places: NDArray[np.int64] = pc.rank(ids, tiebreaker="min").to_numpy().astype(np.int64)
+    try:
+        places: NDArray[np.int64] = pc.rank(ids, tiebreaker="min").to_numpy().astype(np.int64)
+    except pa.ArrowNotImplementedError:  # truth values, nothing but nulls, …
+        places = pc.rank(ids.cast(pa.large_string()), tiebreaker="min").to_numpy().astype(np.int64)
     return places
 
 
 def _numbers(values: "pa.ChunkedArray", name: str) -> "NDArray[np.float64]":
+    """The numbers of a column, the least there is for those that are missing."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     try:
-        numbers: NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = pc.if_else(pc.equal(values, ""), None, values)
+        numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
         raise InputError(f"--keep best:{name}: {name} holds {values.type}, not numbers") from None
-    return np.nan_to_num(numbers, nan=-np.inf)
+    return np.nan_to_num(numbers, nan=-np.inf, posinf=np.inf, neginf=-np.inf)

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from builders.engine.dedup.scheme import Scheme
 from builders.engine.dedup.signing import Keys
@@ -33,6 +35,14 @@ ROW_BITS = np.uint64(24)
 MOST_ROWS = 1 << 24
 """Rows of a segment: a band's key of 40 bits and a row fit in 64."""
 MANIFEST, TEXTS = "index.json", "texts.parquet"
+
+
+class Entry(TypedDict):
+    """A segment, as the manifest lists it."""
+
+    folder: str
+    rows: int
+    run: str
 
 
 class Segment:
@@ -157,7 +167,8 @@ class Index:
         """Add the rows that this run kept (of `keys`), with their (name, text) in order, in place of an earlier same
         run's.
         """
-        added = []
+        self._list([])
+        added: list[Entry] = []
         for number, first in enumerate(range(0, len(kept), MOST_ROWS)):
             name, rows = f"segment-{self._fingerprint[:12]}-{number:03d}", kept[first : first + MOST_ROWS]
             draft = self._folder / f".{name}.part"
@@ -168,20 +179,25 @@ class Index:
             shutil.rmtree(self._folder / name, ignore_errors=True)
             draft.rename(self._folder / name)
             added.append({"folder": name, "rows": len(rows), "run": self._fingerprint})
+        self._list(added)
+
+    def _list(self, added: list[Entry]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         replace_files(
             self._folder, {MANIFEST: as_json({**self._scheme.fingerprint, "segments": self._entries + added})}
         )
 
 
-def _entries(folder: Path, scheme: Scheme) -> list[dict[str, Any]]:
+def _entries(folder: Path, scheme: Scheme) -> list[Entry]:
+    if not (folder / MANIFEST).exists():
+        if next(folder.glob("segment-*"), None):
+            raise InputError(f"--index {folder / MANIFEST}: is missing, and there are segments; restore or remove them")
+        return []
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        segments: list[dict[str, Any]] = manifest.pop("segments")
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, AttributeError) as wrong:
-        raise InputError(f"--index {folder / MANIFEST}: {wrong}") from None
+        segments = TypeAdapter(list[Entry]).validate_python(manifest.pop("segments"), strict=True)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as wrong:
+        raise InputError(f"--index {folder / MANIFEST}: damaged: {' '.join(str(wrong).split())}") from None
     for name, mine in scheme.fingerprint.items():
         if manifest.get(name) != mine:
             raise InputError(f"--index {folder}: was made with {name} {manifest.get(name)}, this run has {mine}")
