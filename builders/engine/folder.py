@@ -101,7 +101,7 @@ def rows_of(files: Iterable[Path], flag: str) -> "polars.DataFrame":
 
 
 @contextlib.contextmanager
-def only_builder_of(out: Path) -> Iterator[None]:
+def only_builder_of(out: Path, *, flag: str = "--out") -> Iterator[None]:
     """Hold the folder against other builds, and finish what a killed one left half done.
 
     Raises InputError when another build is at it.
@@ -111,7 +111,7 @@ def only_builder_of(out: Path) -> Iterator[None]:
     name = target.parent / f".{target.name}.lock"
     with _locked(name) as mine:
         if not mine:
-            raise InputError(f"--out {out}: another build is writing to it")
+            raise InputError(f"{flag} {out}: another build is writing to it")
         try:
             _roll_forward(target)
             yield

@@ -20,12 +20,12 @@ from builders.engine.dedup.benchmarks import Benchmark, Benchmarks
 from builders.engine.dedup.find import Found, PairsSeen, find
 from builders.engine.dedup.folding import Folding
 from builders.engine.dedup.kernel import Kernel, kernel_for
-from builders.engine.dedup.outcome import Clusters, Names, parquet, write_rows
+from builders.engine.dedup.outcome import Clusters, Names, drafts, parquet, write_rows
 from builders.engine.dedup.preference import order_of
 from builders.engine.dedup.scheme import LONG_NGRAM, SHORT_NGRAM, Scheme
 from builders.engine.dedup.stored import Index
 from builders.engine.dedup.texts import Joined, OfTable, Source, chosen
-from builders.engine.folder import as_json, only_builder_of, replace_files
+from builders.engine.folder import as_json, only_builder_of
 from builders.sources.tables import Table, merged_schema, open_tables
 from builders.sources.texts import TextOf, text_of
 from schemas.settings import InputError
@@ -42,7 +42,7 @@ STOPPED = 4
 NOT_DECIDING = {"out", "pairs", "index", "kernel", "threads", "recipe", "dry_run"}
 """Settings that change nothing in what is kept."""
 WORK = ".work"
-REPORT = "report.json"
+REPORT, REJECTED = "report.json", "rejected.jsonl"
 
 
 class Opened(NamedTuple):
@@ -85,11 +85,15 @@ def _place(settings: "Dedup") -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as scratch:
             yield Path(scratch)
         return
-    with only_builder_of(settings.out):
+    with only_builder_of(settings.out), _alone_with(settings.index):
         work = settings.out / WORK
         work.mkdir(parents=True, exist_ok=True)
         yield work
         shutil.rmtree(work)
+
+
+def _alone_with(index: Path | None) -> contextlib.AbstractContextManager[None]:
+    return only_builder_of(index, flag="--index") if index else contextlib.nullcontext()
 
 
 def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str, Any]:
@@ -118,11 +122,9 @@ def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str,
     counts = _counts(opened, found)
     report = _report(settings, opened, scheme, found, names, counts)
     if not settings.dry_run:
-        _write(settings, opened, found, names, index)
+        _write(settings, opened, found, names, index, report)
     counts |= {"seconds": round(time.monotonic() - started, 3), "kernel": found.kernel}
     counts |= {"path": None if settings.dry_run else str(settings.out)}
-    if not settings.dry_run:
-        replace_files(settings.out, {REPORT: as_json(report | {"seconds": counts["seconds"]})})
     talk.say_result(counts)
     talk.say_benchmarks(report["benchmarks"])
     talk.say_examples(report["examples"])
@@ -145,6 +147,8 @@ def _kernel(name: str, source: Source) -> Kernel:
 
 
 def _open(settings: "Dedup", work: Path) -> Opened:
+    if settings.pairs and settings.pairs.is_dir():
+        raise InputError(f"--pairs {settings.pairs}: is a folder")
     if settings.mode == "cluster" and settings.index:
         raise InputError("--mode cluster joins texts across releases and takes no --index; use --mode leader")
     tables = open_tables(settings.inputs, work)
@@ -196,8 +200,9 @@ def _pairs_file(settings: "Dedup", names: Names) -> "Iterator[PairsSeen | None]"
     import pyarrow as pa
 
     schema = pa.schema({"one": pa.large_string(), "other": pa.large_string(), "jaccard": pa.float64()})
-    settings.pairs.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with parquet(settings.pairs, schema) as file:
+    folder = settings.pairs.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with drafts(folder) as draft, parquet(draft(settings.pairs.name), schema) as file:
 
         def write(one: "Rows", other: "Rows", jaccard: "NDArray[np.float64]") -> None:
             names.know(other)
@@ -224,7 +229,7 @@ def _counts(opened: Opened, found: Found) -> dict[str, Any]:
 def _report(
     settings: "Dedup", opened: Opened, scheme: Scheme, found: Found, names: Names, counts: dict[str, Any]
 ) -> dict[str, Any]:
-    """report.json, but for the seconds."""
+    """report.json."""
     inputs = [{"name": table.name, "rows": table.rows, "rejected": table.rejected_rows} for table in opened.tables]
     return {
         "settings": settings.model_dump(mode="json", exclude=NOT_DECIDING) | {"ngram": scheme.ngram},
@@ -240,25 +245,26 @@ def _report(
     }
 
 
-def _write(settings: "Dedup", opened: Opened, found: Found, names: Names, index: Index | None) -> None:
+def _write(
+    settings: "Dedup", opened: Opened, found: Found, names: Names, index: Index | None, report: dict[str, Any]
+) -> None:
+    """Everything, or nothing; the kept rows take their place last."""
     import pyarrow as pa
 
     columns = [name for text in opened.texts for name in text.columns]
+    rejected = [table.rejected for table in opened.tables if table.rejected]
     pa.default_memory_pool().release_unused()
-    write_rows(opened.tables, found, names, settings.out, columns)
-    _write_rejected(opened.tables, settings.out / "rejected.jsonl")
-    if index and found.keys:
-        kept = np.setdiff1d(np.arange(opened.source.rows), found.row, assume_unique=True)
-        index.add(found.keys, kept + opened.benchmarks.rows, _named(opened, kept, names))
-
-
-def _write_rejected(tables: Sequence[Table], path: Path) -> None:
-    """What stands in the inputs and is no row, with its reason."""
-    path.unlink(missing_ok=True)
-    if any(table.rejected for table in tables):
-        draft = path.with_name(f".{path.name}.part")
-        draft.write_bytes(b"".join(table.rejected.read_bytes() for table in tables if table.rejected))
-        draft.replace(path)
+    with drafts(settings.out) as draft:
+        removed = draft("removed.parquet")
+        if rejected:
+            draft(REJECTED).write_bytes(b"".join(path.read_bytes() for path in rejected))
+        draft(REPORT).write_bytes(as_json(report))
+        write_rows(opened.tables, found, names, (draft("kept.parquet"), removed), columns)
+        if index and found.keys:
+            kept = np.setdiff1d(np.arange(opened.source.rows), found.row, assume_unique=True)
+            index.add(found.keys, kept + opened.benchmarks.rows, _named(opened, kept, names))
+    if not rejected:
+        (settings.out / REJECTED).unlink(missing_ok=True)
 
 
 def _named(opened: Opened, rows: "Rows", names: Names) -> "Iterator[pa.RecordBatch]":

@@ -1,7 +1,7 @@
 """Writes what a search found: the kept rows, the removed ones with their twins, the pairs, the report."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,33 +86,50 @@ class Clusters:
 
 
 @contextlib.contextmanager
+def drafts(folder: Path) -> Iterator[Callable[[str], Path]]:
+    """Gives the draft of a file; all take their places when the block has ended, in this order, and none if it fails."""
+    names: list[str] = []
+
+    def draft(name: str) -> Path:
+        names.append(name)
+        return folder / f".{name}.part"
+
+    try:
+        yield draft
+        for name in names:
+            (folder / f".{name}.part").replace(folder / name)
+    finally:
+        for name in names:
+            (folder / f".{name}.part").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def parquet(path: Path, schema: "pa.Schema", texts: Sequence[str] = ()) -> "Iterator[pyarrow.parquet.ParquetWriter]":
-    """A writer of a file that is there, whole, when the block has ended; `texts` hardly repeat, and get no dictionary."""
+    """A writer of a file; `texts` hardly repeat, and get no dictionary."""
     import pyarrow.parquet as pq
 
-    draft = path.with_name(f".{path.name}.part")
     often = [name for name in schema.names if name not in texts] or False
     writer = pq.ParquetWriter(
-        draft, schema, compression="zstd", compression_level=1, use_dictionary=often, write_statistics=often
+        path, schema, compression="zstd", compression_level=1, use_dictionary=often, write_statistics=often
     )
     try:
         yield writer
         writer.close()
-        draft.replace(path)
     finally:
         writer.is_open = False  # after a full disk it would try again, and complain, when collected
-        draft.unlink(missing_ok=True)
 
 
-def write_rows(tables: "Sequence[Table]", found: Found, names: Names, folder: Path, texts: Sequence[str]) -> None:
-    """kept.parquet and removed.parquet."""
+def write_rows(
+    tables: "Sequence[Table]", found: Found, names: Names, files: tuple[Path, Path], texts: Sequence[str]
+) -> None:
+    """The kept rows, and the removed ones, into these two files."""
     schema = merged_schema(tables)
     removed_schema = _with_verdicts(schema)
     names.know(found.twin[~found.contaminated])
     clusters, row, place = Clusters(found), 0, 0
     with (
-        parquet(folder / "kept.parquet", schema, texts) as kept,
-        parquet(folder / "removed.parquet", removed_schema, texts) as removed,
+        parquet(files[0], schema, texts) as kept,
+        parquet(files[1], removed_schema, texts) as removed,
         ThreadPoolExecutor(1) as pool,
     ):
         writing = [pool.submit(int)]

@@ -107,6 +107,8 @@ class Index:
 
         Raises InputError when its texts were compared in another way, or when it is damaged.
         """
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--index {folder}: is no folder")
         self._folder, self._scheme, self._fingerprint = folder, scheme, fingerprint
         entries = _entries(folder, scheme)
         self._entries = [entry for entry in entries if entry["run"] != fingerprint]
@@ -164,28 +166,47 @@ class Index:
                 yield place, segment, rows[place].astype(np.int64) - self._starts[number]
 
     def add(self, keys: Keys, kept: "Rows", texts: "Iterator[pa.RecordBatch]") -> None:
-        """Add the rows that this run kept (of `keys`), with their (name, text) in order, in place of an earlier same
-        run's.
-        """
-        self._list([])
-        added: list[Entry] = []
-        for number, first in enumerate(range(0, len(kept), MOST_ROWS)):
-            name, rows = f"segment-{self._fingerprint[:12]}-{number:03d}", kept[first : first + MOST_ROWS]
-            draft = self._folder / f".{name}.part"
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            _write(draft, keys, rows, self._scheme)
-            texts = _write_texts(draft / TEXTS, texts, len(rows))
-            shutil.rmtree(self._folder / name, ignore_errors=True)
-            draft.rename(self._folder / name)
-            added.append({"folder": name, "rows": len(rows), "run": self._fingerprint})
-        self._list(added)
+        """Add the rows that this run kept (of `keys`), with their (name, text) in order.
 
-    def _list(self, added: list[Entry]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        replace_files(
-            self._folder, {MANIFEST: as_json({**self._scheme.fingerprint, "segments": self._entries + added})}
-        )
+        What the same run added before is replaced. Segments are written whole, then listed, then take their places, which
+        the next run does for one that is killed in between. Raises InputError when they cannot be written.
+        """
+        added: list[Entry] = []
+        try:
+            for number, first in enumerate(range(0, len(kept), MOST_ROWS)):
+                name, rows = f"segment-{self._fingerprint[:12]}-{number:03d}", kept[first : first + MOST_ROWS]
+                texts = self._write(name, keys, rows, texts)
+                added.append(Entry(folder=name, rows=len(rows), run=self._fingerprint))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            manifest = {**self._scheme.fingerprint, "segments": self._entries + added}
+            replace_files(self._folder, {MANIFEST: as_json(manifest)})
+        except OSError as wrong:
+            for draft in self._folder.glob(".segment-*"):
+                shutil.rmtree(draft, ignore_errors=True)
+            raise InputError(f"--index {self._folder}: {wrong.strerror or wrong}") from None
+        for entry in added:
+            _take_place(self._folder, entry["folder"])
+
+    def _write(
+        self, name: str, keys: Keys, rows: "Rows", texts: "Iterator[pa.RecordBatch]"
+    ) -> "Iterator[pa.RecordBatch]":
+        """A segment, ready to take its place; gives the texts behind its own."""
+        draft, ready = self._folder / f".{name}.part", self._folder / f".{name}.ready"
+        for old in (draft, ready):
+            shutil.rmtree(old, ignore_errors=True)
+        draft.mkdir(parents=True)
+        _write_keys(draft, keys, rows, self._scheme)
+        texts = _write_texts(draft / TEXTS, texts, len(rows))
+        draft.rename(ready)
+        return texts
+
+
+def _take_place(folder: Path, name: str) -> None:
+    """Move a segment that is ready where the manifest says it is."""
+    ready = folder / f".{name}.ready"
+    if ready.exists():
+        shutil.rmtree(folder / name, ignore_errors=True)
+        ready.rename(folder / name)
 
 
 def _entries(folder: Path, scheme: Scheme) -> list[Entry]:
@@ -201,6 +222,8 @@ def _entries(folder: Path, scheme: Scheme) -> list[Entry]:
     for name, mine in scheme.fingerprint.items():
         if manifest.get(name) != mine:
             raise InputError(f"--index {folder}: was made with {name} {manifest.get(name)}, this run has {mine}")
+    for entry in segments:
+        _take_place(folder, entry["folder"])
     return segments
 
 
@@ -208,7 +231,7 @@ def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> "NDArray[Any]":
     return np.memmap(path, kind, "r", shape=shape) if np.prod(shape) else np.zeros(shape, kind)
 
 
-def _write(folder: Path, keys: Keys, rows: "Rows", scheme: Scheme) -> None:
+def _write_keys(folder: Path, keys: Keys, rows: "Rows", scheme: Scheme) -> None:
     """The keys of these rows."""
     numbers = np.arange(len(rows), dtype=np.uint64)
     with (folder / "bands").open("wb") as file:
