@@ -17,6 +17,10 @@ class Earlier(Protocol):
 
     rows: int
 
+    def leave_out(self, text: "NDArray[np.uint64]") -> None:
+        """Forget what a run on the same texts, by their hashes, has added: they are no copies of themselves."""
+        ...
+
     def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
         """(key, row) of those that have one of these ascending keys in a band."""
         ...
@@ -38,6 +42,9 @@ class NothingEarlier:
     """No earlier release."""
 
     rows = 0
+
+    def leave_out(self, text: "NDArray[np.uint64]") -> None:
+        """Nothing to forget."""
 
     def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
         """None."""

@@ -97,6 +97,7 @@ class Search:
         """Copies, then runs of equal keys."""
         keys, self.keys = self.keys, None
         assert keys is not None
+        self.stored.leave_out(keys.text[self.items :])
         best = order(keys, self.items)
         whole = None if best is None else np.concatenate((np.arange(self.items), best + self.items))
         self.ranks = Ranks(whole, self.rows, stored_at=self.items, stored=self.stored.rows)

@@ -102,7 +102,7 @@ def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str,
     kernel = _kernel(settings.kernel, opened.source)
     threads = settings.threads or len(os.sched_getaffinity(0))
     talk.say_plan(opened.tables, scheme, kernel.name, threads)
-    index = Index(settings.index, scheme, opened.fingerprint) if settings.index else None
+    index = Index(settings.index, scheme) if settings.index else None
     names = Names(opened.tables, settings.id, index, opened.benchmarks)
     with _pairs_file(settings, names) as pairs:
         found = find(
@@ -147,8 +147,7 @@ def _kernel(name: str, source: Source) -> Kernel:
 
 
 def _open(settings: "Dedup", work: Path) -> Opened:
-    if settings.pairs and settings.pairs.is_dir():
-        raise InputError(f"--pairs {settings.pairs}: is a folder")
+    _check_places(settings)
     if settings.mode == "cluster" and settings.index:
         raise InputError("--mode cluster joins texts across releases and takes no --index; use --mode leader")
     tables = open_tables(settings.inputs, work)
@@ -162,6 +161,16 @@ def _open(settings: "Dedup", work: Path) -> Opened:
     decides = settings.model_dump(mode="json", exclude=NOT_DECIDING)
     told = json.dumps([decides, [table.fingerprint for table in (*tables, *exams)]], sort_keys=True)
     return Opened(tables, texts, source, benchmarks, hashlib.sha256(told.encode()).hexdigest())
+
+
+def _check_places(settings: "Dedup") -> None:
+    """What is written must not be read, now or by the next run."""
+    if settings.pairs and settings.pairs.is_dir():
+        raise InputError(f"--pairs {settings.pairs}: is a folder")
+    for flag, written in (("--out", settings.out), ("--index", settings.index), ("--pairs", settings.pairs)):
+        for read in (*settings.inputs, *settings.against):
+            if written and Path(read).exists() and written.resolve().is_relative_to(Path(read).resolve()):
+                raise InputError(f"{flag} {written}: is in {read}, which is read; name another place")
 
 
 def _check_column(name: str | None, flag: str, tables: Sequence[Table]) -> None:

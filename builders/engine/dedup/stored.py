@@ -5,7 +5,7 @@
     segment-00000/copies          uint64 (rows,): hashes of the folded texts, ascending; rows: uint32 (rows,), theirs
     segment-00000/texts.parquet   name and text of every row
 
-A run adds one segment, whole or not at all, under the fingerprint of what it read: the same run again replaces it.
+A run adds one segment, whole or not at all, under a digest of the texts that it read: the same texts again replace it.
 """
 
 import json
@@ -102,20 +102,27 @@ class _Column:
 class Index:
     """The segments of an index, their rows numbered through. See Earlier."""
 
-    def __init__(self, folder: Path, scheme: Scheme, fingerprint: str) -> None:
-        """Opens, or begins, the index in a folder, without the segment of the run with this fingerprint.
+    def __init__(self, folder: Path, scheme: Scheme) -> None:
+        """Opens, or begins, the index in a folder.
 
         Raises InputError when its texts were compared in another way, or when it is damaged.
         """
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--index {folder}: is no folder")
-        self._folder, self._scheme, self._fingerprint = folder, scheme, fingerprint
-        entries = _entries(folder, scheme)
-        self._entries = [entry for entry in entries if entry["run"] != fingerprint]
-        bands, _ = scheme.bands
-        self._segments = [Segment(folder / entry["folder"], entry["rows"], bands) for entry in self._entries]
+        self._folder, self._scheme, self._run = folder, scheme, ""
+        self._open(_entries(folder, scheme))
+
+    def _open(self, entries: list[Entry]) -> None:
+        bands, _ = self._scheme.bands
+        self._entries = entries
+        self._segments = [Segment(self._folder / entry["folder"], entry["rows"], bands) for entry in entries]
         self._starts = [0, *accumulate(segment.rows for segment in self._segments)]
         self.rows = self._starts[-1]
+
+    def leave_out(self, text: "NDArray[np.uint64]") -> None:
+        """Forget what a run on the same texts, by their hashes, has added; this run's segment goes in its place."""
+        self._run = f"{len(text):x}-{int(text.sum()):016x}-{int(np.bitwise_xor.reduce(text, initial=0)):016x}"
+        self._open([entry for entry in self._entries if entry["run"] != self._run])
 
     def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
         """(key, row) of the stored texts that have one of these ascending keys in a band."""
@@ -174,9 +181,9 @@ class Index:
         added: list[Entry] = []
         try:
             for number, first in enumerate(range(0, len(kept), MOST_ROWS)):
-                name, rows = f"segment-{self._fingerprint[:12]}-{number:03d}", kept[first : first + MOST_ROWS]
+                name, rows = f"segment-{self._run}-{number:03d}", kept[first : first + MOST_ROWS]
                 texts = self._write(name, keys, rows, texts)
-                added.append(Entry(folder=name, rows=len(rows), run=self._fingerprint))
+                added.append(Entry(folder=name, rows=len(rows), run=self._run))
             self._folder.mkdir(parents=True, exist_ok=True)
             manifest = {**self._scheme.fingerprint, "segments": self._entries + added}
             replace_files(self._folder, {MANIFEST: as_json(manifest)})
