@@ -2,11 +2,14 @@
 
 import itertools
 import random
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import ROOT
 from datasketch import MinHash, MinHashLSH
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -193,3 +196,16 @@ def test_an_item_inside_a_text_is_found_with_its_share_and_its_span():
         (2, 1, 2 / 18, 14),
     ]
     assert [found.contaminated for found in overlaps.of(pieces)] == [True, True, False]
+
+
+def test_where_nothing_compiled_can_be_kept_the_reason_is_one_line():
+    pytest.importorskip("numba", reason="the compiled kernel needs the extra `fast`")
+    code = (
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from builders.engine.dedup.kernel import kernel_for\n"
+        "kernel_for('auto', 10**9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "ValueError: the compiled kernel cannot be kept (cannot cache function" in done.stderr
+    assert "set NUMBA_CACHE_DIR, or take numpy" in done.stderr

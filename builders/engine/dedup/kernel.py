@@ -67,8 +67,12 @@ def kernel_for(name: str, text_bytes: int) -> Kernel:
     if name == "compiled" and not installed:
         raise ValueError("the compiled kernel needs numba: pip install 'suwen[fast]'")
     if name == "compiled" or (name == "auto" and installed and text_bytes >= WORTH_LOADING):
-        from builders.engine.dedup.compiled_kernel import CompiledKernel
-
+        try:
+            from builders.engine.dedup.compiled_kernel import CompiledKernel
+        except RuntimeError as wrong:  # numba finds no folder that it may write to
+            raise ValueError(
+                f"the compiled kernel cannot be kept ({wrong}); set NUMBA_CACHE_DIR, or take numpy"
+            ) from None
         if name == "compiled" or text_bytes >= WORTH_COMPILING or CompiledKernel.is_ready():
             return CompiledKernel()
     from builders.engine.dedup.numpy_kernel import NumpyKernel
