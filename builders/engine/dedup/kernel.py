@@ -1,6 +1,7 @@
 """What a kernel does, and which of the two does it: numpy, in every install, or compiled (extra `fast`). Same results."""
 
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from builders.engine.dedup.folding import Folding
@@ -49,6 +50,43 @@ class Kernel(Protocol):
     name: str
 
     def fold(self, data: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", folding: Folding) -> Folded:
+        """Valid UTF-8 to folded code points."""
+        ...
+
+    def signatures(self, folded: Folded, scheme: Scheme) -> "NDArray[np.uint32]":
+        """uint32 (n, permutations): what datasketch's MinHash would hold."""
+        ...
+
+    def sign(self, folded: Folded, scheme: Scheme) -> Signs:
+        """The keys of every band, and what tells exact copies."""
+        ...
+
+
+def kernel_for(name: str, text_bytes: int) -> Kernel:
+    """The kernel called `name`; `auto` is the compiled one where it is installed and pays for being loaded.
+
+    Raises ValueError when the compiled one is asked for and cannot be had.
+    """
+    installed = importlib.util.find_spec("numba") is not None
+    if name == "compiled" and not installed:
+        raise ValueError("the compiled kernel needs numba: pip install 'suwen[fast]'")
+    if name == "compiled" or (name == "auto" and installed and text_bytes >= WORTH_LOADING):
+        try:
+            from builders.engine.dedup.compiled_kernel import CompiledKernel
+
+            if name == "compiled" or text_bytes >= WORTH_COMPILING or CompiledKernel.is_ready():
+                return CompiledKernel()
+        except RuntimeError as wrong:  # numba finds no folder that it may write to
+            reason = f"the compiled kernel cannot be kept ({wrong}); NUMBA_CACHE_DIR names a folder for it"
+            if name == "compiled":
+                raise ValueError(reason) from None
+            print(f"{reason}; numpy does the work, more slowly", file=sys.stderr)
+    from builders.engine.dedup.numpy_kernel import NumpyKernel
+
+    return NumpyKernel()
+
+
+def fold(self, data: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", folding: Folding) -> Folded:
         """Valid UTF-8 to folded code points."""
         ...
 
