@@ -86,38 +86,6 @@ def kernel_for(name: str, text_bytes: int) -> Kernel:
     return NumpyKernel()
 
 
-def fold(self, data: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", folding: Folding) -> Folded:
-        """Valid UTF-8 to folded code points."""
-        ...
-
-    def signatures(self, folded: Folded, scheme: Scheme) -> "NDArray[np.uint32]":
-        """uint32 (n, permutations): what datasketch's MinHash would hold."""
-        ...
-
-    def sign(self, folded: Folded, scheme: Scheme) -> Signs:
-        """The keys of every band, and what tells exact copies."""
-        ...
-
-
-def kernel_for(name: str, text_bytes: int) -> Kernel:
-    """The kernel called `name`; `auto` is the compiled one where it is installed and pays for being loaded."""
-    installed = importlib.util.find_spec("numba") is not None
-    if name == "compiled" and not installed:
-        raise ValueError("the compiled kernel needs numba: pip install 'suwen[fast]'")
-    if name == "compiled" or (name == "auto" and installed and text_bytes >= WORTH_LOADING):
-        try:
-            from builders.engine.dedup.compiled_kernel import CompiledKernel
-        except RuntimeError as wrong:  # numba finds no folder that it may write to
-            raise ValueError(
-                f"the compiled kernel cannot be kept ({wrong}); set NUMBA_CACHE_DIR, or take numpy"
-            ) from None
-        if name == "compiled" or text_bytes >= WORTH_COMPILING or CompiledKernel.is_ready():
-            return CompiledKernel()
-    from builders.engine.dedup.numpy_kernel import NumpyKernel
-
-    return NumpyKernel()
-
-
 def fold(kernel: Kernel, texts: "pa.LargeStringArray", folding: Folding) -> Folded:
     """Texts without nulls, of valid UTF-8, to folded code points, the odd ones among them too."""
     import numpy as np
