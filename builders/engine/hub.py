@@ -5,17 +5,15 @@ The client is huggingface_hub as it is; it takes the token from HF_TOKEN, or fro
 
 import contextlib
 import json
-import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from builders.engine.errors import Unavailable
 from builders.engine.folder import CARD, MANIFEST, Previous, checked_manifest, rows_of, sha256_of
+from builders.engine.hub_address import MOST_SHOWN, check_address, no_telemetry, one_line
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
-MOST_SHOWN = 300
 SILENCE_SECONDS = 300.0
 """The client on its own would wait for ever."""
 
@@ -53,8 +50,8 @@ class HubRepo:
     def __init__(self, name: str) -> None:
         if not NAME.fullmatch(name):
             raise InputError(f"--push {name}: expected ORG/NAME")
-        _check_endpoint(name)
-        _no_telemetry()
+        check_address(f"--push {name}")
+        no_telemetry()
         import httpx2
         import huggingface_hub
 
@@ -204,18 +201,18 @@ class HubRepo:
         except HfHubHTTPError as wrong:
             raise _in_words(where, wrong) from None
         except (httpx2.HTTPError, ConnectionError, LocalEntryNotFoundError) as wrong:
-            raise Unavailable(f"{where}: {self._api.endpoint} cannot be reached ({_one_line(wrong)})") from None
+            raise Unavailable(f"{where}: {self._api.endpoint} cannot be reached ({one_line(wrong)})") from None
         except OIDCError as wrong:
-            raise InputError(f"{where}: {_one_line(wrong)}") from None
+            raise InputError(f"{where}: {one_line(wrong)}") from None
         except RuntimeError as wrong:  # "Error while uploading …", with the reason behind it
             cause = wrong.__cause__ or wrong
             if isinstance(cause, HfHubHTTPError):
                 raise _in_words(where, cause) from None
-            raise Unavailable(f"{where}: {_one_line(wrong)} ({_one_line(cause)})") from None
+            raise Unavailable(f"{where}: {one_line(wrong)} ({one_line(cause)})") from None
         except ValueError as wrong:  # a card the Hub refuses; or its answer to that was none
             if isinstance(wrong, json.JSONDecodeError) or "orce download failed" in str(wrong):
-                raise Unavailable(f"{where}: the Hub answered with something else ({_one_line(wrong)})") from None
-            raise InputError(f"{where}: {_one_line(wrong)}") from None
+                raise Unavailable(f"{where}: the Hub answered with something else ({one_line(wrong)})") from None
+            raise InputError(f"{where}: {one_line(wrong)}") from None
 
 
 class Moved(InputError):
@@ -224,7 +221,7 @@ class Moved(InputError):
 
 def _in_words(where: str, wrong: "HfHubHTTPError") -> Exception:
     status = wrong.response.status_code
-    said = (wrong.server_message or _one_line(wrong))[:MOST_SHOWN]
+    said = (wrong.server_message or one_line(wrong))[:MOST_SHOWN]
     if status in (409, 412):
         return Moved(
             f"{where}: somebody changed the repository since it was read; run again, which continues from there"
@@ -236,28 +233,3 @@ def _in_words(where: str, wrong: "HfHubHTTPError") -> Exception:
     if status == 429 or status >= 500:
         return Unavailable(f"{where}: the Hub answered {status}: {said}")
     return InputError(f"{where}: the Hub answered {status}: {said}")
-
-
-def _one_line(wrong: BaseException) -> str:
-    return " ".join(str(wrong).split())[:MOST_SHOWN] or type(wrong).__name__
-
-
-def _check_endpoint(name: str) -> None:
-    """The client takes HF_ENDPOINT as it is, and prints it."""
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        parts = urlsplit(address)
-        sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise InputError(f"--push {name}: HF_ENDPOINT is no address: expected https://HOST")
-    if parts.username or parts.password:
-        raise InputError(f"--push {name}: HF_ENDPOINT carries a credential; the token belongs in HF_TOKEN")
-
-
-def _no_telemetry() -> None:
-    """The client names its host's tools to the Hub unless told otherwise, and listens when it is imported."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if constants := sys.modules.get("huggingface_hub.constants"):
-        vars(constants)["HF_HUB_DISABLE_TELEMETRY"] = True

@@ -4,25 +4,25 @@ import contextlib
 import glob
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from builders.engine.hub_address import MOST_SHOWN, check_address, no_telemetry, one_line
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
-MOST_SHOWN = 300
 
 
 def downloaded(name: str, suffixes: Sequence[str], *, revision: str | None, config: str | None) -> Path:
     """Folder with the data files of a data set, or of one config of it; raises InputError when there are none."""
-    _check_environment(name)
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # the client names its host's tools to the Hub unless told otherwise
+    check_address(name)
+    no_telemetry()
+    if not re.fullmatch(r"[!-~]*", os.environ.get("HF_TOKEN", "").strip()):
+        raise InputError(f"{name}: HF_TOKEN holds characters that no token has")
     import huggingface_hub
 
     under = f"{glob.escape(config)}/" if config else ""
@@ -40,24 +40,6 @@ def downloaded(name: str, suffixes: Sequence[str], *, revision: str | None, conf
     return folder / (config or "")
 
 
-def _check_environment(name: str) -> None:
-    """The client prints an address, or a token that is none, as it is."""
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        parts = urlsplit(address)
-        sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise InputError(f"{name}: HF_ENDPOINT is no address: expected https://HOST")
-    if parts.username or parts.password:
-        raise InputError(f"{name}: HF_ENDPOINT carries a credential; the token belongs in HF_TOKEN")
-    if not re.fullmatch(r"[!-~]*", os.environ.get("HF_TOKEN", "").strip()):
-        raise InputError(f"{name}: HF_TOKEN holds characters that no token has")
-    if constants := sys.modules.get("huggingface_hub.constants"):
-        vars(constants)["HF_HUB_DISABLE_TELEMETRY"] = True
-
-
 @contextlib.contextmanager
 def _explained(name: str) -> Iterator[None]:
     """The client's errors, as one line that names the data set."""
@@ -69,18 +51,16 @@ def _explained(name: str) -> Iterator[None]:
     except HfHubHTTPError as wrong:
         raise InputError(f"{name}: {_in_words(wrong)}") from None
     except (httpx2.HTTPError, EntryNotFoundError, ConnectionError) as wrong:
-        raise InputError(
-            f"{name}: no such file or folder, and the Hub cannot be reached ({_one_line(wrong)})"
-        ) from None
+        raise InputError(f"{name}: no such file or folder, and the Hub cannot be reached ({one_line(wrong)})") from None
     except (OSError, ValueError, RuntimeError) as wrong:  # a full disk, a name the client refuses, a download cut off
-        raise InputError(f"{name}: {_one_line(wrong)}") from None
+        raise InputError(f"{name}: {one_line(wrong)}") from None
 
 
 def _in_words(wrong: "HfHubHTTPError") -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     status = wrong.response.status_code
-    said = (wrong.server_message or _one_line(wrong))[:MOST_SHOWN]
+    said = (wrong.server_message or one_line(wrong))[:MOST_SHOWN]
     if isinstance(wrong, GatedRepoError):
         return f"the data set is gated: accept its terms on its page on the Hub, and set HF_TOKEN ({said})"
     if isinstance(wrong, RepositoryNotFoundError):
@@ -92,7 +72,3 @@ def _in_words(wrong: "HfHubHTTPError") -> str:
     if status == 429 or status >= 500:
         return f"the Hub answered {status}, try again later: {said}"
     return f"the Hub answered {status}: {said}"
-
-
-def _one_line(wrong: BaseException) -> str:
-    return " ".join(str(wrong).split())[:MOST_SHOWN] or type(wrong).__name__
