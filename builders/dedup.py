@@ -27,14 +27,14 @@ class Dedup(Settings):
     """What is compared: a column, a path (messages.0.content), or a template over both, e.g. '{instruction}\\n{input}'."""
     granularity: Literal["text", "first-turn", "answer", "dialogue"] = "text"
     """Of a column that holds turns: the patient's first one, the doctor's answers, or all of them."""
-    threshold: float = Field(default=0.8, gt=0, le=1)
+    threshold: float = Field(default=0.8, ge=0.01, le=1)
     """Exact Jaccard similarity from which two texts are near-duplicates."""
     ngram: int | None = Field(default=None, ge=1, le=64)
     """Characters a shingle; default: 3 for first turns, 5 for all else. A shorter text is one shingle."""
     fold: str = "nfkc,case,width,punctuation,simplified"
     """What does not count: compatibility forms, case, full width, all but letters and digits, traditional characters."""
     permutations: int = Field(default=128, ge=8, le=1024)
-    """Length of the MinHash signature; more of them miss fewer pairs, and cost more."""
+    """Length of the MinHash signature; more of them make fewer comparisons for the same --recall, or a higher one possible."""
     recall: float = Field(default=0.99, ge=0.5, lt=1)
     """Probability with which a pair right at the threshold must be compared; 0.999 costs a little more."""
     mode: Literal["leader", "cluster"] = "leader"
@@ -52,7 +52,7 @@ class Dedup(Settings):
     index: Path | None = None
     """Folder that remembers what was kept: texts in it count as kept before, what this run keeps is added."""
     pairs: Path | None = None
-    """Write every near pair to this Parquet file, however many there are."""
+    """Write every near pair to this Parquet file, however many there are; of exact copies each with the first."""
     out: Path = Path("build/dedup")
     """Folder for kept.parquet, removed.parquet and report.json."""
     dry_run: bool = False

@@ -119,6 +119,8 @@ def _search(settings: "Dedup", work: Path, progress: talk.Progress) -> dict[str,
             say=progress,
         )
     progress.clear()
+    if index and index.replaces:
+        print(f"--index {settings.index}: these texts were in it before, and are replaced", file=sys.stderr)
     counts = _counts(opened, found)
     report = _report(settings, opened, scheme, found, names, counts)
     if not settings.dry_run:
@@ -165,6 +167,8 @@ def _open(settings: "Dedup", work: Path) -> Opened:
 
 def _check_places(settings: "Dedup") -> None:
     """What is written must not be read, now or by the next run."""
+    if settings.index and settings.index.resolve() == settings.out.resolve():
+        raise InputError(f"--index {settings.index}: is --out too; name another place")
     if settings.pairs and settings.pairs.is_dir():
         raise InputError(f"--pairs {settings.pairs}: is a folder")
     for flag, written in (("--out", settings.out), ("--index", settings.index), ("--pairs", settings.pairs)):

@@ -64,7 +64,7 @@ class Names:
     def of(self, row: int) -> str:
         """The name of one row of the inputs."""
         if self._ids is not None:
-            return str(self._ids[row].as_py())
+            return self._ids[row].as_py() or ""
         table = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self._tables[table].place(row - int(self._starts[table]))
 

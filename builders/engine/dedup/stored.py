@@ -103,13 +103,13 @@ class Index:
     """The segments of an index, their rows numbered through. See Earlier."""
 
     def __init__(self, folder: Path, scheme: Scheme) -> None:
-        """Opens, or begins, the index in a folder.
+        """Opens, or begins, the index in a folder; `replaces` is whether it holds what this run would add.
 
         Raises InputError when its texts were compared in another way, or when it is damaged.
         """
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--index {folder}: is no folder")
-        self._folder, self._scheme, self._run = folder, scheme, ""
+        self._folder, self._scheme, self._run, self.replaces = folder, scheme, "", False
         self._open(_entries(folder, scheme))
 
     def _open(self, entries: list[Entry]) -> None:
@@ -122,7 +122,9 @@ class Index:
     def leave_out(self, text: "NDArray[np.uint64]") -> None:
         """Forget what a run on the same texts, by their hashes, has added; this run's segment goes in its place."""
         self._run = f"{len(text):x}-{int(text.sum()):016x}-{int(np.bitwise_xor.reduce(text, initial=0)):016x}"
-        self._open([entry for entry in self._entries if entry["run"] != self._run])
+        others = [entry for entry in self._entries if entry["run"] != self._run]
+        self.replaces = len(others) < len(self._entries)
+        self._open(others)
 
     def sharing(self, band: int, keys: "NDArray[np.uint64]") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
         """(key, row) of the stored texts that have one of these ascending keys in a band."""

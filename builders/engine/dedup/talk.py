@@ -9,7 +9,7 @@ import numpy as np
 
 from builders.engine.dedup.find import Found
 from builders.engine.dedup.outcome import Names
-from builders.engine.dedup.scheme import Scheme
+from builders.engine.dedup.scheme import Scheme, found
 from builders.engine.dedup.texts import Source, chosen
 
 if TYPE_CHECKING:
@@ -50,8 +50,12 @@ def say_plan(tables: "Sequence[Table]", scheme: Scheme, kernel: str, threads: in
         f"{per_band} of {scheme.permutations} permutations",
         file=sys.stderr,
     )
-    curve = "  ".join(f"{jaccard:.2f}: {found:.3f}" for jaccard, found in scheme.curve())
+    curve = "  ".join(f"{jaccard:.2f}: {chance:.3f}" for jaccard, chance in scheme.curve())
     print(f"a pair this alike is compared with this probability: {curve}", file=sys.stderr)
+    if (reached := found(scheme.threshold, *scheme.bands)) < scheme.recall:
+        print(
+            f"--recall {scheme.recall} cannot be reached, {reached:.3f} is; take more --permutations", file=sys.stderr
+        )
     for table in tables:
         if table.rejected_rows:
             print(f"{table.name}: {table.rejected_rows} rows cannot be read and are kept apart", file=sys.stderr)
