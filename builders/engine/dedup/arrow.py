@@ -38,6 +38,16 @@ def texts(values: Sequence[str]) -> "pa.LargeStringArray":
     return pa.LargeStringArray.from_buffers(len(whole), pa.py_buffer(ends), pa.py_buffer(b"".join(whole)))
 
 
+def as_numpy(values: "pa.ChunkedArray") -> "NDArray[Any]":
+    """Numbers without nulls."""
+    parts = [
+        np.frombuffer(chunk.buffers()[1], chunk.type.to_pandas_dtype())[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in values.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
 def _bits(array: "NDArray[np.bool_]") -> "pa.Buffer":
     import pyarrow as pa
 

@@ -155,6 +155,7 @@ def _open(settings: "Dedup", work: Path) -> Opened:
     tables = open_tables(settings.inputs, work)
     merged_schema(tables)  # what does not fit together is told before the work
     _check_column(settings.id, "--id", tables)
+    _check_id(settings.id, tables)
     _check_column(settings.keep.removeprefix("best:") if ":" in settings.keep else None, "--keep", tables)
     texts = [text_of(settings.text, settings.granularity, table.schema, table.name) for table in tables]
     source = Joined([OfTable(table, text.columns, text) for table, text in zip(tables, texts, strict=True)])
@@ -181,6 +182,14 @@ def _check_column(name: str | None, flag: str, tables: Sequence[Table]) -> None:
     for table in tables:
         if name is not None and name not in table.schema.names:
             raise InputError(f"{flag}: {table.name} has no column {name!r}; it has {', '.join(table.schema.names)}")
+
+
+def _check_id(name: str | None, tables: Sequence[Table]) -> None:
+    import pyarrow as pa
+
+    for table in tables:
+        if name is not None and pa.types.is_nested(kind := table.schema.field(name).type):
+            raise InputError(f"--id {name}: holds {kind}, nothing to name a row by")
 
 
 def _benchmark(settings: "Dedup", table: Table) -> Benchmark:

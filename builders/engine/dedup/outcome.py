@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,20 +35,21 @@ class Names:
     """What rows are called: by their id, or by file and number."""
 
     def __init__(self, tables: "Sequence[Table]", ids: str | None, index: Index | None, benchmarks: Benchmarks) -> None:
+        self._tables, self._column, self._index, self._items = tables, ids, index, benchmarks
+        self._starts = np.cumsum([0, *(table.rows for table in tables)])
+        self._stored: dict[int, str] = {}
+
+    @cached_property
+    def _ids(self) -> "pa.ChunkedArray | None":
         import pyarrow as pa
 
-        self._tables, self._index, self._items = tables, index, benchmarks
-        self._starts = np.cumsum([0, *(table.rows for table in tables)])
-        self._ids: pa.ChunkedArray | None = None
-        self._stored: dict[int, str] = {}
-        if ids:
-            try:
-                columns = [one.column(0).cast(pa.large_string()) for table in tables for one in table.batches([ids])]
-            except pa.ArrowException:
-                raise InputError(
-                    f"--id {ids}: holds {tables[0].schema.field(ids).type}, nothing to name a row by"
-                ) from None
-            self._ids = pa.chunked_array(columns, pa.large_string())
+        if not (ids := self._column):
+            return None
+        kind, batches = pa.large_string(), (batch for table in self._tables for batch in table.batches([ids]))
+        try:
+            return pa.chunked_array([batch.column(0).cast(kind) for batch in batches], kind)
+        except pa.ArrowException as wrong:
+            raise InputError(f"--id {ids}: {wrong}") from None
 
     def know(self, twins: "Rows") -> None:
         """Look up the stored rows among these twins, all at once."""
@@ -58,7 +60,7 @@ class Names:
     def __call__(self, rows: "Rows") -> list[str]:
         """The name of each row; of a stored one (negative), as its release called it."""
         if self._ids is not None and (not len(rows) or rows.min() >= 0):
-            return ["" if name is None else name for name in self._ids.take(rows).to_pylist()]
+            return ["" if name is None else name for name in self._ids.take(arrow.numbers(rows)).to_pylist()]
         return [self._stored[row] if row < 0 else self.of(row) for row in rows.tolist()]
 
     def of(self, row: int) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from builders.engine.dedup import arrow
 from builders.engine.dedup.find import Order
 from builders.engine.dedup.signing import Keys
 from builders.sources.tables import merged_schema
@@ -27,11 +28,14 @@ def order_of(keep: str, tables: "Sequence[Table]", ids: str | None, *, precedenc
         return lambda keys, items: None
     best = keep.removeprefix("best:")
 
-    def order(keys: Keys, items: int) -> "NDArray[np.int64]":
+    def order(keys: Keys, items: int) -> "NDArray[np.int64] | None":
         text = keys.text[items:]
         by: list[NDArray[Any]] = [np.arange(len(text)), text]
         if ids:
-            by.append(_places(_column(tables, ids)))
+            places = _places(_column(tables, ids))
+            if keep == "first" and not precedence and (places[1:] > places[:-1]).all():
+                return None  # they stand in the order of their ids
+            by.append(places)
         if keep == "longest":
             by.append(-keys.length[items:].astype(np.int64))
         elif keep != "first":
@@ -56,16 +60,18 @@ def _column(tables: "Sequence[Table]", name: str) -> "pa.ChunkedArray":
     return pa.chunked_array(chunks, kind)
 
 
-def _places(ids: "pa.ChunkedArray") -> "NDArray[np.int64]":
-    """The place of each id among all of them; equal ids have the same."""
+def _places(ids: "pa.ChunkedArray") -> "NDArray[np.integer[Any]]":
+    """Numbers that order the ids; equal ids have the same."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_integer(ids.type) and not ids.null_count:
+        return arrow.as_numpy(ids)
     try:
-        places: NDArray[np.int64] = pc.rank(ids, tiebreaker="min").to_numpy().astype(np.int64)
+        places = pc.rank(ids, tiebreaker="min")
     except pa.ArrowNotImplementedError:  # truth values, nothing but nulls, …
-        places = pc.rank(ids.cast(pa.large_string()), tiebreaker="min").to_numpy().astype(np.int64)
-    return places
+        places = pc.rank(ids.cast(pa.large_string()), tiebreaker="min")
+    return arrow.as_numpy(pa.chunked_array([places]))
 
 
 def _numbers(values: "pa.ChunkedArray", name: str) -> "NDArray[np.float64]":
