@@ -51,7 +51,8 @@ class Found:
     """(removed,): the kept row that each repeats; a stored one as its row less the number of them, so negative; of a row
     that gives an evaluation item away the item."""
     jaccard: "NDArray[np.float64]"
-    """(removed,): exact Jaccard similarity with the twin."""
+    """(removed,): exact Jaccard similarity with the twin; 0 of a row that holds an item without being near to it, which
+    was not measured."""
     exact: "NDArray[np.bool_]"
     """(removed,): the folded text is that of the twin."""
     contaminated: "NDArray[np.bool_]"
@@ -97,7 +98,8 @@ class Search:
         """Copies, then runs of equal keys."""
         keys, self.keys = self.keys, None
         assert keys is not None
-        self.stored.leave_out(keys.text[self.items :])
+        if self.indexed:
+            self.stored.leave_out(keys.text[self.items :])
         best = order(keys, self.items)
         whole = None if best is None else np.concatenate((np.arange(self.items), best + self.items))
         self.ranks = Ranks(whole, self.rows, stored_at=self.items, stored=self.stored.rows)

@@ -22,7 +22,7 @@ from builders.engine.dedup.folding import Folding
 from builders.engine.dedup.kernel import Kernel, kernel_for
 from builders.engine.dedup.outcome import Clusters, Names, drafts, parquet, write_rows
 from builders.engine.dedup.preference import order_of
-from builders.engine.dedup.scheme import LONG_NGRAM, SHORT_NGRAM, Scheme
+from builders.engine.dedup.scheme import FORMAT, LONG_NGRAM, SHORT_NGRAM, Scheme
 from builders.engine.dedup.stored import Index
 from builders.engine.dedup.texts import Joined, OfTable, Source, chosen
 from builders.engine.folder import as_json, only_builder_of
@@ -162,7 +162,7 @@ def _open(settings: "Dedup", work: Path) -> Opened:
     exams = open_tables(settings.against, work) if settings.against else []
     benchmarks = Benchmarks([_benchmark(settings, table) for table in exams])
     decides = settings.model_dump(mode="json", exclude=NOT_DECIDING)
-    told = json.dumps([decides, [table.fingerprint for table in (*tables, *exams)]], sort_keys=True)
+    told = json.dumps([decides, FORMAT, [table.fingerprint for table in (*tables, *exams)]], sort_keys=True)
     return Opened(tables, texts, source, benchmarks, hashlib.sha256(told.encode()).hexdigest())
 
 

@@ -190,7 +190,6 @@ def _with_verdicts(schema: "pa.Schema") -> "pa.Schema":
 
 
 def _verdicts(found: Found, part: slice, names: Names, clusters: Clusters) -> "list[pa.Array]":
-
     given, twins = found.contaminated[part], found.twin[part]
     twin = np.empty(len(twins), object)
     twin[~given] = names(twins[~given])

@@ -26,6 +26,8 @@ RECALL = 0.99
 KEY_BITS = 40
 """Bits of a band's key: at 26 million texts 32 bits would make four million texts candidates by chance."""
 
+FORMAT = 1
+"""Of keys and hashes that are stored: another one when the same text gets others."""
 SEED = 1
 """datasketch's default."""
 MIX_32 = (0x85EBCA6B, 0xC2B2AE35)
@@ -122,6 +124,7 @@ class Scheme:
         """What must be equal for stored keys to be comparable."""
         bands, rows = self.bands
         return {
+            "format": FORMAT,
             "threshold": self.threshold,
             "ngram": self.ngram,
             "permutations": self.permutations,
