@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import TypeAdapter
-from typing_extensions import TypedDict
 
 from builders.engine.dedup.scheme import Scheme
 from builders.engine.dedup.signing import Keys
 from builders.engine.dedup.texts import BATCH, chosen
 from builders.engine.folder import as_json, replace_files
+from schemas.base import Record
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ MOST_ROWS = 1 << 24
 MANIFEST, TEXTS = "index.json", "texts.parquet"
 
 
-class Entry(TypedDict):
+class Entry(Record):
     """A segment, as the manifest lists it."""
 
     folder: str
@@ -115,14 +114,14 @@ class Index:
     def _open(self, entries: list[Entry]) -> None:
         bands, _ = self._scheme.bands
         self._entries = entries
-        self._segments = [Segment(self._folder / entry["folder"], entry["rows"], bands) for entry in entries]
+        self._segments = [Segment(self._folder / entry.folder, entry.rows, bands) for entry in entries]
         self._starts = [0, *accumulate(segment.rows for segment in self._segments)]
         self.rows = self._starts[-1]
 
     def leave_out(self, text: "NDArray[np.uint64]") -> None:
         """Forget what a run on the same texts, by their hashes, has added; this run's segment goes in its place."""
         self._run = f"{len(text):x}-{int(text.sum()):016x}-{int(np.bitwise_xor.reduce(text, initial=0)):016x}"
-        others = [entry for entry in self._entries if entry["run"] != self._run]
+        others = [entry for entry in self._entries if entry.run != self._run]
         self.replaces = len(others) < len(self._entries)
         self._open(others)
 
@@ -187,14 +186,17 @@ class Index:
                 texts = self._write(name, keys, rows, texts)
                 added.append(Entry(folder=name, rows=len(rows), run=self._run))
             self._folder.mkdir(parents=True, exist_ok=True)
-            manifest = {**self._scheme.fingerprint, "segments": self._entries + added}
+            manifest = {
+                **self._scheme.fingerprint,
+                "segments": [entry.model_dump() for entry in (*self._entries, *added)],
+            }
             replace_files(self._folder, {MANIFEST: as_json(manifest)})
         except OSError as wrong:
             for draft in self._folder.glob(".segment-*"):
                 shutil.rmtree(draft, ignore_errors=True)
             raise InputError(f"--index {self._folder}: {wrong.strerror or wrong}") from None
         for entry in added:
-            _take_place(self._folder, entry["folder"])
+            _take_place(self._folder, entry.folder)
 
     def _write(
         self, name: str, keys: Keys, rows: "Rows", texts: "Iterator[pa.RecordBatch]"
@@ -225,14 +227,14 @@ def _entries(folder: Path, scheme: Scheme) -> list[Entry]:
         return []
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        segments = TypeAdapter(list[Entry]).validate_python(manifest.pop("segments"), strict=True)
+        segments = [Entry.model_validate(one, strict=True) for one in manifest.pop("segments")]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as wrong:
         raise InputError(f"--index {folder / MANIFEST}: damaged: {' '.join(str(wrong).split())}") from None
     for name, mine in scheme.fingerprint.items():
         if manifest.get(name) != mine:
             raise InputError(f"--index {folder}: was made with {name} {manifest.get(name)}, this run has {mine}")
     for entry in segments:
-        _take_place(folder, entry["folder"])
+        _take_place(folder, entry.folder)
     return segments
 
 
