@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORTH_LOADING, WORTH_COMPILING = 50_000_000, 1_000_000_000
-"""Bytes of text from which the compiled kernel pays for being loaded (0.3 s), and for being compiled (10 s, once)."""
+"""Bytes of text from which the compiled kernel pays for being loaded (0.3 s), and for being compiled (7 s, once)."""
 EMPTY = 0x110000
 """Stands for the text without a character, so that every text has a code point and a shingle."""
 
