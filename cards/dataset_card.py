@@ -22,6 +22,7 @@ def dataset_card(facts: DatasetFacts, version: str, *, history: str = "") -> str
         _sizes(facts),
         _coverage(facts),
         _shares(facts),
+        _figures(facts),
         _losses(facts),
         _making(facts),
         _use(facts),
@@ -74,9 +75,10 @@ def _head(facts: DatasetFacts, version: str, history: str) -> str:
             "> **Rehearsal rows.** Written from templates to practise with; they say nothing true and must not be published.",
             "",
         ]
+    made = f"{facts.rows:,} rows made by `{build.builder}` (suwen {build.code_version})"
+    spent = f"{build.calls:,} calls, {build.tokens_in:,} tokens in, {build.tokens_out:,} out, {_money(build.usd)}"
     lines.append(
-        f"{facts.rows:,} rows made by `{build.builder}` (suwen {build.code_version}) with {', '.join(build.teachers)}: "
-        f"{build.calls:,} calls, {build.tokens_in:,} tokens in, {build.tokens_out:,} out, {_money(build.usd)}."
+        f"{made} with {', '.join(build.teachers)}: {spent}." if build.calls else f"{made}; no model was asked."
     )
     if history:
         lines += ["", f"Rows {history}."]
@@ -162,6 +164,17 @@ def _shares(facts: DatasetFacts) -> str:
     return "## Rows per label\n\n" + "\n\n".join(parts) if parts else ""
 
 
+def _figures(facts: DatasetFacts) -> str:
+    if not facts.figures:
+        return ""
+    head = ["measured on each row", "rows", "total", "5 %", "median", "95 %"]
+    lines = [
+        (one.name, one.rows, *(f"{value:,.6g}" for value in (one.total, one.p5, one.median, one.p95)))
+        for one in facts.figures
+    ]
+    return f"## What was measured\n\n{table(head, lines)}"
+
+
 def _losses(facts: DatasetFacts) -> str:
     rejected = facts.build.rejected
     if not rejected:
@@ -182,10 +195,11 @@ def _making(facts: DatasetFacts) -> str:
     named = [(use.name, f"`{use.sha256}`") for use in build.prompts]
     prompts = table(["prompt", "SHA-256"], named) if named else "No prompt file was named by the builder."
     inputs = "".join(f"\n- {one}" for one in build.inputs)
+    asked = f"Ledger digest: `{build.ledger_digest}`; latest answer {build.answered_on}."
+    answers = f"{asked}\n\n" if build.calls else ""
     settings = json.dumps(build.settings, ensure_ascii=False, indent=2, sort_keys=True)
     return (
-        f"## How it was made\n\n{prompts}\n\nInputs:{inputs or ' none named by the builder.'}\n\nLedger digest: `{build.ledger_digest}`; latest answer "
-        f"{build.answered_on}.\n\n```json\n{settings}\n```\n\nThe provenance of every row names its teacher and ledger keys, and "
+        f"## How it was made\n\n{prompts}\n\nInputs:{inputs or ' none named by the builder.'}\n\n{answers}```json\n{settings}\n```\n\nThe provenance of every row names its teacher and ledger keys, and "
         "the prompts, source and filters as far as the builder named them."
     )
 

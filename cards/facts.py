@@ -27,6 +27,18 @@ class Lengths(Record):
     longest: int
 
 
+class Measured(Record):
+    """One figure that the filters measured on the rows they let through."""
+
+    name: str
+    rows: int
+    """Rows that have it."""
+    total: float
+    p5: float
+    median: float
+    p95: float
+
+
 class Cell(Record):
     """One cell of a grid: rows asked for and rows reached."""
 
@@ -57,7 +69,7 @@ class BuildFacts(Record):
     """Cost of the calls the rows were made from; None when a price is unknown."""
     ledger_digest: str
     answered_on: str
-    """Date of the latest answer, as YYYY-MM-DD (UTC)."""
+    """Date of the latest answer, as YYYY-MM-DD (UTC); empty when nobody was asked."""
 
 
 class DatasetFacts(Record):
@@ -68,6 +80,8 @@ class DatasetFacts(Record):
     lengths: tuple[Lengths, ...]
     shares: dict[str, dict[str, int]]
     """Rows per value, for every column with few values."""
+    figures: tuple[Measured, ...]
+    """What the filters measured, by name."""
     clusters: int
     """Near-duplicate clusters among the rows; equals the rows when no two are alike."""
     rehearsal: bool
@@ -102,6 +116,7 @@ def measure(build: BuildFacts, files: Mapping[str, Sequence[str]]) -> DatasetFac
         splits=splits,
         lengths=tuple(_lengths(rows, column) for column in texts),
         shares={column: _share(rows, column) for column in few},
+        figures=_figures(rows),
         clusters=provenance["clusters"][0],
         rehearsal=bool(provenance["rehearsal"][0]),
         example=json.loads(json.dumps(example)),
@@ -139,3 +154,17 @@ def _share(rows: "polars.LazyFrame", column: str) -> dict[str, int]:
         .sort(["len", column], descending=[True, False])
     )
     return dict(counted.iter_rows())
+
+
+def _figures(rows: "polars.LazyFrame") -> tuple[Measured, ...]:
+    import polars as pl
+
+    figures = rows.select(pl.col("provenance").struct.field("filters").explode()).unnest("filters").drop_nulls("name")
+    value = pl.col("value")
+    points = {"p5": 0.05, "median": 0.5, "p95": 0.95}
+    measured = figures.group_by("name").agg(
+        pl.len().alias("rows"),
+        value.sum().round(6).alias("total"),
+        *(value.quantile(at, "nearest").alias(name) for name, at in points.items()),
+    )
+    return tuple(Measured(**one) for one in measured.sort("name").collect().to_dicts())

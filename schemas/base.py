@@ -49,6 +49,8 @@ class Provenance(Record):
     """Data set or seed file the row starts from."""
     source_row: str = ""
     """Row id inside that source."""
+    source_license: str = ""
+    """Licence that the source states for itself; empty when it states none or there is no source."""
     license: str = ""
     """SPDX id of the licence the row is released under; empty means nobody has said, and such rows are not pushed."""
     parents: tuple[str, ...] = ()

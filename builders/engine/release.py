@@ -178,7 +178,7 @@ def _build_facts(
 ) -> BuildFacts:  # fmt: skip
     stamp = workshop.stamp
     used = workshop.switchboard.ledger.used(calls)
-    answered = datetime.datetime.fromtimestamp(used.last_at, datetime.UTC)
+    answered = datetime.datetime.fromtimestamp(used.last_at, datetime.UTC).date().isoformat() if used.calls else ""
     return BuildFacts(
         config=stamp.config,
         builder=stamp.builder,
@@ -196,7 +196,7 @@ def _build_facts(
         tokens_out=used.tokens_out,
         usd=None if used.usd is None else round(used.usd, 6),
         ledger_digest=used.digest,
-        answered_on=answered.date().isoformat(),
+        answered_on=answered,
     )
 
 
