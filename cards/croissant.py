@@ -49,7 +49,7 @@ CONTEXT = {
 def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """JSON-LD of one config. `files`: name within the config's folder -> {"sha256", "bytes"}."""
     build = facts.build
-    columns = [lengths.column for lengths in facts.lengths] + list(facts.shares)
+    columns = ["id", "key", *(lengths.column for lengths in facts.lengths), *facts.shares]
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -62,8 +62,8 @@ def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]
         "creator": {"@type": "sc:Organization", "name": "built with suwen"},
         "datePublished": build.answered_on,
         "inLanguage": "zh",
-        "distribution": [*(_file(build.config, name, files[name]) for name in files), _all_files(build.config)],
-        "recordSet": [_record_set(build.config, columns)],
+        "distribution": [*(file_object(build.config, name, files[name]) for name in files), file_set(build.config)],
+        "recordSet": [record_set(build.config, columns)],
         "prov:wasGeneratedBy": f"{build.builder} {build.code_version}; ledger {build.ledger_digest}",
         "prov:wasAttributedTo": list(build.teachers),
         "rai:hasSyntheticData": True,
@@ -77,7 +77,8 @@ def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]
     }
 
 
-def _file(config: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+def file_object(config: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """One data file, by its name within the config's folder."""
     return {
         "@type": "cr:FileObject",
         "@id": f"{config}/{name}",
@@ -89,7 +90,8 @@ def _file(config: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _all_files(config: str) -> dict[str, Any]:
+def file_set(config: str) -> dict[str, Any]:
+    """All data files of a config."""
     return {
         "@type": "cr:FileSet",
         "@id": f"{config}_files",
@@ -99,8 +101,8 @@ def _all_files(config: str) -> dict[str, Any]:
     }
 
 
-def _record_set(config: str, columns: list[str]) -> dict[str, Any]:
-    """One record set over the files of every split."""
+def record_set(config: str, columns: list[str]) -> dict[str, Any]:
+    """One record set of these columns, all of them text, over the files of every split."""
     fields = [
         {
             "@type": "cr:Field",
@@ -109,6 +111,6 @@ def _record_set(config: str, columns: list[str]) -> dict[str, Any]:
             "dataType": "sc:Text",
             "source": {"fileSet": {"@id": f"{config}_files"}, "extract": {"column": column}},
         }
-        for column in ["id", "key", *columns]
+        for column in columns
     ]
     return {"@type": "cr:RecordSet", "@id": f"{config}_rows", "name": f"{config}_rows", "field": fields}

@@ -37,16 +37,21 @@ def check_folder(out: Path, config: str) -> bool:
 
     Raises InputError unless `out` is new, empty, or such a release, and can be written to.
     """
+    held = held_by(out)
+    if held and held["config"] != config:
+        raise InputError(f"--out {out}: holds a release of {held['config']}, not of {config}; name another folder")
+    return held is not None
+
+
+def held_by(out: Path) -> dict[str, Any] | None:
+    """The manifest of the release in `out`; None when it is new or empty. Raises InputError when it is anything else."""
     if not out.is_dir() or all(path.name.startswith(".git") for path in out.iterdir()):
-        return False
+        return None
     if not os.access(out, os.W_OK):
         raise InputError(f"--out {out}: permission denied")
     if not (out / MANIFEST).exists():
         raise InputError(f"--out {out}: holds files that no builder wrote; name a new or empty folder")
-    held = manifest_of(out, "--out")["config"]
-    if held != config:
-        raise InputError(f"--out {out}: holds a release of {held}, not of {config}; name another folder")
-    return True
+    return manifest_of(out, "--out")
 
 
 def holds(target: Path, content: str, version: str) -> bool:
@@ -76,6 +81,19 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
 
 
+def configs_of(manifest: Mapping[str, Any]) -> list[str]:
+    """The configs of a release in their order, the default first: one of a builder, perhaps several of `publish`."""
+    return str(manifest["config"]).split("+")
+
+
+def files_by_config(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Config -> names of its Parquet files."""
+    names = sorted(manifest["files"])
+    return {
+        config: [name for name in names if Path(name).match(f"{config}/*.parquet")] for config in configs_of(manifest)
+    }
+
+
 def read_previous(folder: Path, config: str, *, flag: str) -> Previous:
     """Version and rows of an earlier release; raises InputError naming what is missing."""
     manifest = manifest_of(folder, flag)
@@ -97,6 +115,17 @@ def rows_of(files: Iterable[Path], flag: str) -> "polars.DataFrame":
         except (OSError, pl.exceptions.PolarsError) as wrong:
             raise InputError(f"{flag} {path}: {wrong}") from None
         frames.append(frame.with_columns(split=pl.lit(path.name.split("-")[0])))
+    return pl.concat(frames)
+
+
+def rows_of_configs(files: Mapping[str, Iterable[Path]], flag: str) -> "polars.DataFrame":
+    """Key, id and split of every row in the Parquet files of some configs; a key is CONFIG/KEY."""
+    import polars as pl
+
+    frames = [pl.DataFrame(schema=dict.fromkeys(("key", "id", "split"), pl.String))]
+    for config, paths in files.items():
+        if paths := list(paths):
+            frames.append(rows_of(paths, flag).with_columns(key=pl.lit(f"{config}/") + pl.col("key")))
     return pl.concat(frames)
 
 

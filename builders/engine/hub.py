@@ -7,12 +7,21 @@ import contextlib
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.errors import Unavailable
-from builders.engine.folder import CARD, MANIFEST, Previous, checked_manifest, rows_of, sha256_of
+from builders.engine.folder import (
+    CARD,
+    MANIFEST,
+    Previous,
+    checked_manifest,
+    files_by_config,
+    rows_of,
+    rows_of_configs,
+    sha256_of,
+)
 from builders.engine.hub_address import MOST_SHOWN, check_address, no_telemetry, one_line
 from schemas.settings import InputError
 
@@ -111,19 +120,42 @@ class HubRepo:
         """The release of a config that main holds, read through the client's cache."""
         if head.manifest is None:
             return None
-        names = [name for name in head.manifest["files"] if Path(name).match(f"{config}/*.parquet")]
-        if not names:
+        if "configs" in head.manifest:
             raise InputError(
-                f"--push {self.name}: holds a release of {head.manifest['config']}, and no rows of {config}"
+                f"--push {self.name}: holds a release that builders.publish joined ({head.manifest['config']}); build "
+                f"without --push, and publish the folder there together with the others"
             )
-        if gone := [name for name in names if name not in head.names]:
-            raise InputError(f"--push {self.name}: its {MANIFEST} names {gone[0]}, which is not there; put it back")
-        with self._explained():
-            paths = [
-                Path(self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=head.commit))
-                for name in names
-            ]
+        paths = self._paths(head, [config])[config]
         return Previous(head.manifest["version"], head.manifest["content"], rows_of(paths, f"--push {self.name}"))
+
+    def joined(self, head: Head, configs: Collection[str]) -> Previous | None:
+        """The release that main holds, all configs of it; a key is CONFIG/KEY. One of these configs must be among them."""
+        if head.manifest is None:
+            return None
+        held = files_by_config(head.manifest)
+        paths = self._paths(head, configs if held.keys().isdisjoint(configs) else list(held))
+        rows = rows_of_configs(paths, f"--push {self.name}")
+        return Previous(head.manifest["version"], head.manifest["content"], rows)
+
+    def _paths(self, head: Head, configs: Iterable[str]) -> dict[str, list[Path]]:
+        """The Parquet files of configs, downloaded; raises InputError when there are none, or one is gone."""
+        assert head.manifest is not None
+        held = files_by_config(head.manifest)
+        found: dict[str, list[Path]] = {}
+        for config in configs:
+            names = held.get(config)
+            if not names:
+                raise InputError(
+                    f"--push {self.name}: holds a release of {head.manifest['config']}, and no rows of {config}"
+                )
+            if gone := [name for name in names if name not in head.names]:
+                raise InputError(f"--push {self.name}: its {MANIFEST} names {gone[0]}, which is not there; put it back")
+            with self._explained():
+                found[config] = [
+                    Path(self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=head.commit))
+                    for name in names
+                ]
+        return found
 
     def create(self, *, private: bool) -> None:
         """Make the repository; one that somebody made meanwhile is fine."""

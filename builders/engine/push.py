@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.card_words import card_to_push, keeps_its_own_words
-from builders.engine.folder import CARD, MANIFEST, as_json, manifest_of, replace_files, rows_of, sha256_of
+from builders.engine.folder import (
+    CARD,
+    MANIFEST,
+    as_json,
+    configs_of,
+    files_by_config,
+    manifest_of,
+    replace_files,
+    rows_of,
+    rows_of_configs,
+    sha256_of,
+)
 from builders.engine.hub import Head, HubRepo, Moved
 from cards.version import difference, next_version, parts
 from schemas.settings import InputError
@@ -131,9 +142,10 @@ def _repair_tag(repo: HubRepo, head: Head) -> Head:
 
 
 def _refuse_strangers(repo: HubRepo, head: Head, manifest: dict[str, Any]) -> None:
-    """Files in the folder of the config that no release named would be loaded with ours."""
+    """Files in the folder of a config that no release named would be loaded with ours."""
     ours = {*manifest["files"], *(head.manifest["files"] if head.manifest else ())}
-    if strange := sorted(name for name in head.names - ours if name.startswith(f"{manifest['config']}/")):
+    folders = tuple(f"{config}/" for config in configs_of(manifest))
+    if strange := sorted(name for name in head.names - ours if name.startswith(folders)):
         raise InputError(
             f"--push {repo.name}: holds {strange[0]}, which no release made and `load_dataset` would load with it; move it there"
         )
@@ -151,11 +163,13 @@ def _check_version(folder: Path, manifest: dict[str, Any], repo: HubRepo, head: 
         raise InputError(
             f"--push {repo.name}: {tag} is taken there; build with --push, which continues from the Hub and takes a free version"
         )
-    previous = repo.previous(head, manifest["config"])
+    joined = "configs" in manifest
+    previous = repo.joined(head, configs_of(manifest)) if joined else repo.previous(head, manifest["config"])
     if previous is None:
         return
-    paths = [folder / name for name in manifest["files"] if Path(name).match(f"{manifest['config']}/*.parquet")]
-    changes = difference(previous.rows, rows_of(paths, "--push"))
+    paths = {config: [folder / name for name in names] for config, names in files_by_config(manifest).items()}
+    rows = rows_of_configs(paths, "--push") if joined else rows_of(paths[manifest["config"]], "--push")
+    changes = difference(previous.rows, rows)
     least = next_version(previous.version, changes, repackaged=True)
     if parts(version) < parts(least):
         told = ", ".join(f"{count:,} {what}" for what, count in changes._asdict().items())

@@ -94,7 +94,7 @@ def release(
     since = f"since {previous.version}" if previous else ""
     _describe(draft, facts, version, changes, since)
     _write_rejected_ids(draft / "reports" / "rejected.jsonl", workshop)
-    _keep_handwritten(draft / CARD, target / CARD)
+    keep_handwritten(draft / CARD, target / CARD)
     _write_manifest(draft, facts, version, content)
     put_in_place(draft, target)
     return Release(settings.out, config, version, facts.splits, changes if previous else None)
@@ -159,7 +159,7 @@ def _write_rejected_ids(path: Path, workshop: Workshop) -> None:
             file.write(json.dumps({"id": id, "reason": rejected["reason"]}, ensure_ascii=False) + "\n")
 
 
-def _keep_handwritten(card: Path, before: Path) -> None:
+def keep_handwritten(card: Path, before: Path) -> None:
     """Carry over what people wrote into the card that this release replaces."""
     from cards.handwritten import handwritten, with_handwritten
 
@@ -202,7 +202,7 @@ def _build_facts(
 
 def _content(facts: DatasetFacts, draft: Path) -> str:
     """SHA-256 over the data files and the facts: what a release says, whatever it is called."""
-    files = {name: entry["sha256"] for name, entry in _hashes(draft)}
+    files = {name: entry["sha256"] for name, entry in hashes(draft)}
     return hashlib.sha256(canonical([facts.model_dump(mode="json"), files]).encode()).hexdigest()
 
 
@@ -220,7 +220,7 @@ def _describe(draft: Path, facts: DatasetFacts, version: str, changes: Differenc
     (draft / CARD).write_text(
         dataset_card(facts, version, history=told(changes, since) if since else ""), encoding="utf-8"
     )
-    (draft / "croissant.json").write_bytes(as_json(croissant(facts, version, dict(_hashes(draft / build.config)))))
+    (draft / "croissant.json").write_bytes(as_json(croissant(facts, version, dict(hashes(draft / build.config)))))
 
 
 def told(changes: Difference, since: str) -> str:
@@ -229,7 +229,7 @@ def told(changes: Difference, since: str) -> str:
 
 
 def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str) -> None:
-    build, files = facts.build, dict(_hashes(draft))
+    build, files = facts.build, dict(hashes(draft))
     manifest = {
         "version": version,
         "content": content,
@@ -248,6 +248,7 @@ def _write_manifest(draft: Path, facts: DatasetFacts, version: str, content: str
     (draft / MANIFEST).write_bytes(as_json(manifest))
 
 
-def _hashes(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def hashes(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, {"sha256", "bytes"}) of every file below a folder."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         yield path.relative_to(folder).as_posix(), {"sha256": sha256_of(path), "bytes": path.stat().st_size}

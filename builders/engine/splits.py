@@ -13,10 +13,17 @@ SHARES = (("train", 90), ("validation", 5), ("test", 5))
 def assign_splits(texts: Iterable[tuple[str, str]], old: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """(key, text) pairs to key -> (split, cluster); `old` holds the splits of the previous release.
 
+    Rows are of one cluster when their texts are near-duplicates, or both are of some third; see `placed`.
+    """
+    return placed(clusters(texts, CLUSTER_JACCARD), old)
+
+
+def placed(cluster_of: Mapping[str, str], old: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Key -> (split, cluster), from the first key of each row's cluster.
+
     An old row keeps its split. A new row joins its cluster's: that of the first old row in it, else the one that the
     hash of the cluster's first key decides. When no row is left for training, all of them are.
     """
-    cluster_of = clusters(texts, CLUSTER_JACCARD)
     kept: dict[str, str] = {}
     for key, cluster in cluster_of.items():
         if key in old:

@@ -26,9 +26,14 @@ class Prompt(NamedTuple):
         """Name and hash, as the provenance of a row states them."""
         return PromptUse(name=self.name, sha256=hashlib.sha256(self.text.encode()).hexdigest())
 
+    @property
+    def system(self) -> Message:
+        """The prompt's own words."""
+        return Message(role="system", content=self.text)
+
     def messages(self, data: dict[str, Any]) -> list[Message]:
         """The prompt as the system message, and the data it speaks of as a JSON block."""
-        return [Message(role="system", content=self.text), Message(role="user", content=data_block(data))]
+        return [self.system, Message(role="user", content=data_block(data))]
 
 
 @cache

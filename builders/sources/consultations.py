@@ -4,7 +4,8 @@ A question with its answer is a consultation of two utterances. What cannot be r
 its reason, never a crash: sources yield one `Read` for every row of their files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from schemas.base import Record
@@ -75,6 +76,16 @@ class Broken(NamedTuple):
     raw: str
 
 
+class RawRow(NamedTuple):
+    """A row as its file has it."""
+
+    place: str
+    """File and row, for people."""
+    origin: str
+    """File and number, unique over all inputs, e.g. `answers.csv:12`."""
+    row: Mapping[str, Any] | Broken
+
+
 class Read(NamedTuple):
     """One row of a source."""
 
@@ -82,6 +93,10 @@ class Read(NamedTuple):
     """SOURCE/own id or file:row; unique in a source whose ids are."""
     place: str
     row: Consultation | Broken
+
+
+def _never(row: Mapping[str, Any]) -> bool:
+    return False
 
 
 class Format(NamedTuple):
@@ -94,3 +109,7 @@ class Format(NamedTuple):
     """SPDX id, or `LicenseRef-…`, that its publisher states; empty when none is stated."""
     consultation: Callable[[Mapping[str, Any]], Consultation]
     """One raw row (JSON object or CSV record) to a consultation; raises ValueError as `FIELD: what is wrong`."""
+    fits: Callable[[Mapping[str, Any]], bool] = _never
+    """Whether a raw row looks like one of these; for rows whose format nobody named."""
+    rows: Callable[[Sequence[str], Path], Iterator[RawRow]] | None = None
+    """How its rows are found where they are not those of tables: (inputs, scratch folder) to rows."""

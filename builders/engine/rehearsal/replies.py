@@ -1,4 +1,4 @@
-"""What the rehearsal says to a prompt: triplets, answers, or any object a JSON schema describes."""
+"""What the rehearsal says to a prompt: triplets, rewritings, turns of a consultation, answers, or whatever a schema asks."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 from builders.engine.rehearsal.answering import answer
 from builders.engine.rehearsal.asking import triplets
+from builders.engine.rehearsal.prompted import prompt_of, written_for
 from schemas.settings import InputError
 from schemas.taxonomy import Taxonomy, load_taxonomy
 
@@ -37,6 +38,9 @@ def reply(request: Mapping[str, Any], *, length: int | None = None, obey: bool =
         return order[1].replace("\\n", "\n")
     data = _data(messages)
     form = (request.get("response_format") or {}).get("json_schema") or _form_in_words(messages[-1]["content"])
+    if name := prompt_of(messages):
+        formed = form is not None and "end" in form["schema"].get("properties", {})
+        return written_for(name, messages, data, sample=request.get("seed"), formed=formed)
     if form and "triplets" in form["schema"].get("properties", {}):
         return json.dumps({"triplets": _triplets(data, messages[-1]["content"], seed)}, ensure_ascii=False)
     if form:

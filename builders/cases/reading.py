@@ -1,0 +1,110 @@
+"""Case files for a run, from wherever they come: files of cases, a knowledge graph, or real consultations.
+
+Whatever real people said is masked before a case is made of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from builders.cases.from_consultation import case_from_consultation
+from builders.cases.from_graph import cases_from_graph
+from builders.engine.entities.lexicon import Lexicon
+from builders.engine.errors import Reject
+from builders.engine.intake import Intake, TakenIn, described, figures_of
+from builders.engine.privacy.mask import mask_all
+from builders.sources.consultations import Broken
+from builders.sources.knowledge import Graph
+from builders.sources.known import CASE_FORMATS, detect, read_cases
+from schemas.base import Figure
+from schemas.case import CaseFile
+from schemas.settings import InputError
+
+GRAPH = "graph"
+"""Format of a knowledge graph."""
+
+
+class CaseRead(NamedTuple):
+    """One case of a source, or why there is none."""
+
+    key: str
+    case: CaseFile | None
+    reason: str = ""
+    detail: str = ""
+    masked: tuple[Figure, ...] = ()
+
+
+class Cases:
+    """The `--cases` of a command line."""
+
+    def __init__(
+        self, inputs: tuple[str, ...], *, format: str | None, columns: str | None, scratch: Path, seed: int, lexicon: Lexicon
+    ) -> None:  # fmt: skip
+        self._inputs = inputs
+        self._scratch = scratch
+        self._seed = seed
+        self._lexicon = lexicon
+        self._intake: Intake | None = None
+        self.format = format or ("columns" if columns else _detected(inputs))
+        self._read: Callable[[], Iterator[CaseRead]]
+        if self.format == GRAPH:
+            self._read = self._of_graph
+        elif self.format in CASE_FORMATS:
+            self._read = self._of_files
+        else:
+            self._intake = Intake(inputs, format=self.format, columns=columns, scratch=scratch)
+            self._read = self._of_consultations
+
+    def __iter__(self) -> Iterator[CaseRead]:
+        """Every case, in the order of the source."""
+        return self._read()
+
+    def described(self) -> tuple[str, ...]:
+        """The source for the card."""
+        return self._intake.described() if self._intake else described(self._inputs, self.format)
+
+    def _of_files(self) -> Iterator[CaseRead]:
+        for key, case in read_cases(self._inputs, self.format, self._scratch):
+            if isinstance(case, Broken):
+                yield CaseRead(key, None, "unreadable", f"{case.place}: {case.reason}")
+            else:
+                safe, masked = masked_case(case)
+                yield CaseRead(key, safe, masked=masked)
+
+    def _of_graph(self) -> Iterator[CaseRead]:
+        for name in self._inputs:
+            for case in cases_from_graph(Graph.read(Path(name)), self._seed):
+                yield CaseRead(f"{GRAPH}/{case.id}", case)
+
+    def _of_consultations(self) -> Iterator[CaseRead]:
+        assert self._intake is not None
+        for taken in self._intake:
+            yield self._of_consultation(taken, self._intake)
+
+    def _of_consultation(self, taken: TakenIn, intake: Intake) -> CaseRead:
+        if taken.consultation is None:
+            return CaseRead(taken.key, None, "unreadable", f"{taken.place}: {taken.flaw}", taken.masked)
+        named = {"id": taken.key, "source": intake.format.name, "license": intake.format.license}
+        try:
+            case = case_from_consultation(taken.consultation, diseases=self._diseases, **named)
+        except Reject as verdict:
+            return CaseRead(taken.key, None, verdict.reason, verdict.detail, taken.masked)
+        return CaseRead(taken.key, case, masked=taken.masked)
+
+    def _diseases(self, text: str) -> Sequence[str]:
+        return [found.value for found in self._lexicon.mentions(text) if found.kind == "disease" and not found.negated]
+
+
+def _detected(inputs: tuple[str, ...]) -> str:
+    if found := detect(inputs):
+        return found
+    raise InputError(f"--cases {', '.join(inputs)}: what its rows are cannot be told; name it with --format")
+
+
+def masked_case(case: CaseFile) -> tuple[CaseFile, tuple[Figure, ...]]:
+    """A case with private things masked, and how many of each kind there were."""
+    masked = mask_all([case.complaint, case.diagnosis, case.advice, *(fact.value for fact in case.facts)])
+    complaint, diagnosis, advice, *values = masked.texts
+    facts = tuple(fact.model_copy(update={"value": value}) for fact, value in zip(case.facts, values, strict=True))
+    safe = case.model_copy(update={"complaint": complaint, "diagnosis": diagnosis, "advice": advice, "facts": facts})
+    return safe, figures_of(masked.counts)

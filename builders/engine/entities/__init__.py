@@ -1,0 +1,1 @@
+"""Medical entities in Chinese text, and the guard that a rewritten answer says medically the same."""

@@ -1,0 +1,54 @@
+"""The longest word of a list at every place of a text, left to right, no overlaps.
+
+    Words({"阿莫西林": 1, "头孢": 2}).find("头孢和阿莫西林都可以")  # [(0, 2, 2), (3, 7, 1)]
+
+A dictionary from the first two characters to the lengths that follow: in Python it beats a compiled alternation of
+30,000 words and a hand-written Aho-Corasick automaton, because most places of a text fail their first look-up.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+HEAD = 2
+"""Characters of a word that the first look-up takes; no word is shorter."""
+
+V = TypeVar("V")
+
+
+class Words(Generic[V]):
+    """Words with what each stands for."""
+
+    def __init__(self, words: Mapping[str, V]) -> None:
+        self._words = dict(words)
+        lengths: dict[str, set[int]] = {}
+        for word in self._words:
+            if len(word) < HEAD:
+                raise ValueError(f"a word needs {HEAD} characters, got {word!r}")
+            lengths.setdefault(word[:HEAD], set()).add(len(word))
+        self._lengths = {head: sorted(found, reverse=True) for head, found in lengths.items()}
+
+    def find(self, text: str) -> Iterator[tuple[int, int, V]]:
+        """(start, end, what it stands for). A Latin word counts only where no Latin letter or digit touches it."""
+        lengths, words = self._lengths, self._words
+        at, last = 0, len(text) - HEAD
+        while at <= last:
+            for length in lengths.get(text[at : at + HEAD], ()):
+                end = at + length
+                word = text[at:end]
+                if word in words and _stands_alone(text, at, end):
+                    yield at, end, words[word]
+                    at = end
+                    break
+            else:
+                at += 1
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    return not (
+        (start and _latin(text[start]) and _latin(text[start - 1]))
+        or (end < len(text) and _latin(text[end - 1]) and _latin(text[end]))
+    )
+
+
+def _latin(sign: str) -> bool:
+    return sign.isascii() and sign.isalnum()

@@ -1,0 +1,158 @@
+"""A text cut into clauses, each as the set of what it says: entities by their canonical name, other characters as they are.
+
+Two clauses say the same when they share most of what is rare in them; that is how the guard finds the clause of the
+polished answer that stands for one of the raw answer.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from builders.engine.entities import negation
+from builders.engine.entities.automaton import Words
+from builders.engine.entities.mentions import Mention, folded
+
+SENTENCE = re.compile(r"[^，。；！？!?;\n,:：]+")
+FILLERS = frozenset(
+    "的了吗呢吧啊哦也都还就才再又很太更最请您你我他她它们这那个会要能可以是有在到对把被给让与和及或并而且但所为因如若则即便去来着过得地时候后之其该应需建议予吃喝饮服用做使食进行目前现在先暂时已经曾开始情况一些点下 \ue000、“”\"'（）()《》[]_"
+)
+"""Characters that carry no content of their own."""
+NOTHING = "_"
+"""Stands first in a line of words that carry no content: 马上, 随便."""
+_SAME = Path(__file__).parent / "words" / "same.txt"
+
+
+class Clause(NamedTuple):
+    """What stands between two marks."""
+
+    start: int
+    end: int
+    said: frozenset[str]
+    """What it says, without what it denies."""
+    whole: frozenset[str]
+    """Everything in it."""
+    sides: tuple[str, ...]
+    """Left, right or both, as it says itself."""
+    about: tuple[str, ...]
+    """The same, or else those of the clause before in the sentence: 左腿抬高，不要按摩 speaks of the left leg twice."""
+
+
+class Denied(NamedTuple):
+    """Something that a text denies or advises against."""
+
+    text: str
+    focus: frozenset[str]
+    """What is denied: what follows the cue, else what stands before it."""
+    around: frozenset[str]
+    """The focus and the rest of its clause up to there."""
+    back: bool
+    """The focus stands before the cue: 头孢不能吃."""
+
+
+class Reading(NamedTuple):
+    """A text as the guard compares it."""
+
+    text: str
+    mentions: Sequence[Mention]
+    clauses: Sequence[Clause]
+    denied: Sequence[Denied]
+
+
+def read(text: str, mentions: Sequence[Mention]) -> Reading:
+    """Clauses and denials of a text whose mentions are known."""
+    plain = folded(text)
+    hidden = list(plain)
+    for mention in mentions:
+        if mention.kind in {"disease", "symptom", "drug", "test"}:
+            hidden[mention.start : mention.end] = negation.HIDDEN * (mention.end - mention.start)
+    masked = "".join(hidden)
+    content = _Content(plain, mentions)
+    denials = list(negation.denials(masked))
+    spans = [(found.start(), found.end()) for found in SENTENCE.finditer(plain)]
+    denied = [_denied(found, content, spans, plain) for found in denials]
+    return Reading(text, mentions, list(_clauses(spans, plain, content, denials, mentions)), denied)
+
+
+def share(part: frozenset[str], whole: Iterable[str]) -> float:
+    """How much of a content stands in another, 0 to 1; a word counts for two characters."""
+    total = sum(map(_weight, part))
+    return sum(map(_weight, part.intersection(whole))) / total if total else 0.0
+
+
+def _weight(unit: str) -> int:
+    return min(len(unit), 2)
+
+
+class _Content:
+    """The content of any stretch of a text."""
+
+    def __init__(self, plain: str, mentions: Sequence[Mention]) -> None:
+        self._units: list[tuple[int, str]] = []
+        last = 0
+        for mention in (one for one in mentions if one.kind != "ordinal"):
+            if mention.start < last:
+                continue
+            self._units += _characters(plain, last, mention.start)
+            self._units.append((mention.start, mention.value))
+            last = mention.end
+        self._units += _characters(plain, last, len(plain))
+
+    def between(self, start: int, end: int) -> Iterator[str]:
+        """Entities and content characters that begin in a stretch."""
+        return (unit for at, unit in self._units if start <= at < end)
+
+
+def _characters(plain: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+    stretch, last = plain[start:end], 0
+    words, single = _same()
+    for first, stop, unit in (*words.find(stretch), (len(stretch), len(stretch), "")):
+        for at in range(last, first):
+            sign = single.get(stretch[at], stretch[at])
+            if sign not in FILLERS:
+                yield start + at, sign
+        if unit and unit != NOTHING:
+            yield start + first, unit
+        last = stop
+
+
+@cache
+def _same() -> tuple[Words[str], dict[str, str]]:
+    """Words that say the same, and single characters that do."""
+    lines = [line.split() for line in _SAME.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    means = {word: line[0] for line in lines for word in line}
+    single = {word: first for word, first in means.items() if len(word) == 1}
+    return Words({word: first for word, first in means.items() if len(word) > 1}), single
+
+
+def _denied(found: negation.Denial, content: _Content, spans: Sequence[tuple[int, int]], plain: str) -> Denied:
+    focus = frozenset(content.between(found.start, found.end))
+    before = frozenset(content.between(found.before, found.cue))
+    text = plain[found.cue : found.end]
+    if not focus and not before:
+        earlier = [span for span in spans if span[1] <= found.before]
+        before = frozenset(content.between(*earlier[-1])) if earlier else before
+    if not focus:
+        text = plain[found.before : found.end]
+    return Denied(text, focus or before, focus | before, back=not focus)
+
+
+def _clauses(
+    spans: Iterable[tuple[int, int]],
+    plain: str,
+    content: _Content,
+    denials: Sequence[negation.Denial],
+    mentions: Sequence[Mention],
+) -> Iterator[Clause]:
+    about: tuple[str, ...] = ()
+    for start, end in spans:
+        sides = tuple(one.value for one in mentions if one.kind == "side" and start <= one.start < end)
+        about = sides or (about if plain[start - 1 : start] in {",", "，"} else ())
+        said, last = list[str](), start
+        for found in denials:
+            if start <= found.cue < end:
+                said += content.between(last, found.cue)
+                last = max(last, min(found.end, end))
+        said += content.between(last, end)
+        yield Clause(start, end, frozenset(said), frozenset(content.between(start, end)), sides, about)

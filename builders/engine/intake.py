@@ -1,0 +1,131 @@
+"""Real consultations on their way in: read, told apart, and made private before anything else looks at them.
+
+No text of a source reaches a prompt, a row or a reject without having passed here.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from builders.engine.errors import Reject
+from builders.engine.privacy.find import unresolved
+from builders.engine.privacy.mask import mask_all
+from builders.sources.consultations import Broken, Consultation, Format, Read
+from builders.sources.formats.data_files import data_files
+from builders.sources.known import count_rows, detect, format_of, read_consultations
+from schemas.base import Figure, Provenance
+from schemas.settings import BuildSettings, InputError
+from schemas.source_settings import SourceSettings, columns_of
+
+GENERIC = "columns"
+"""Format of rows that `--columns` explains."""
+
+
+class TakenIn(NamedTuple):
+    """One row of a source, private things masked."""
+
+    key: str
+    place: str
+    consultation: Consultation | None
+    """None when the row could not be read."""
+    flaw: str
+    """Why not."""
+    raw: str
+    """What stood there, masked as well."""
+    masked: tuple[Figure, ...]
+    """How many things of each kind were masked."""
+
+
+class Intake:
+    """The SOURCE of a command line."""
+
+    def __init__(self, inputs: tuple[str, ...], *, format: str | None, columns: str | None, scratch: Path) -> None:
+        self._inputs = inputs
+        self._scratch = scratch
+        self._columns = columns_of(columns) if columns else None
+        self.format: Format = format_of(self._name(format))
+
+    def __iter__(self) -> Iterator[TakenIn]:
+        """Every row, in the order of the files."""
+        for read in read_consultations(self._inputs, self.format.name, self._scratch, columns=self._columns):
+            yield taken_in(read)
+
+    def rows(self) -> int:
+        """Rows of the source, as far as files can tell."""
+        return count_rows(self._inputs, self.format.name, self._scratch)
+
+    def provenance(self, seed: TakenIn, figures: tuple[Figure, ...] = ()) -> Provenance:
+        """Where a row made from this seed comes from."""
+        return Provenance(
+            source=self.format.name,
+            source_row=seed.place,
+            source_license=self.format.license,
+            filters=(*seed.masked, *figures),
+        )
+
+    def described(self) -> tuple[str, ...]:
+        """The source for the card: files with their hashes, how they were understood, their licence."""
+        return described(self._inputs, f"{self.format.name}, licence {self.format.license or 'not stated'}")
+
+    def _name(self, given: str | None) -> str:
+        if given or self._columns:
+            return given or GENERIC
+        if found := detect(self._inputs):
+            return found
+        raise InputError(
+            f"{', '.join(self._inputs)}: what its rows are cannot be told; name it with --format, or say with --columns"
+        )
+
+
+def intake_of(settings: SourceSettings) -> Intake:
+    """The intake that a command line names; raises InputError when its rows cannot be understood."""
+    return Intake(settings.source, format=settings.format, columns=settings.columns, scratch=scratch_of(settings))
+
+
+def described(inputs: tuple[str, ...], about: str) -> tuple[str, ...]:
+    """Each input for the card: its name and the SHA-256 over its files."""
+    return tuple(f"{Path(name).name} ({about}, sha256 {_digest(name)})" for name in inputs)
+
+
+def scratch_of(settings: BuildSettings) -> Path:
+    """Where tables that are no Parquet are converted into: beside the ledger, which stays on this machine, too."""
+    return settings.ledger.parent / "sources"
+
+
+def _digest(name: str) -> str:
+    whole = hashlib.sha256()
+    for file in data_files(name):
+        with file.path.open("rb") as opened:
+            whole.update(hashlib.file_digest(opened, "sha256").digest())
+    return whole.hexdigest()
+
+
+def taken_in(read: Read) -> TakenIn:
+    """A row with private things masked, the same one by the same placeholder throughout the row."""
+    if isinstance(read.row, Broken):
+        raw = mask_all([read.row.raw])
+        return TakenIn(read.key, read.place, None, read.row.reason, raw.texts[0], figures_of(raw.counts))
+    row = read.row
+    known = [("name", row.doctor), ("hospital", row.hospital)]
+    texts = [row.title, row.description, row.diagnosis, *(said.text for said in row.utterances)]
+    masked = mask_all(texts, known=[(kind, name) for kind, name in known if name])
+    title, description, diagnosis, *said = masked.texts
+    utterances = tuple(
+        old if old.text == text else old.model_copy(update={"text": text, "spans": ()})
+        for old, text in zip(row.utterances, said, strict=True)
+    )
+    private = {"title": title, "description": description, "diagnosis": diagnosis, "doctor": "", "hospital": ""}
+    safe = row.model_copy(update={**private, "utterances": utterances})
+    return TakenIn(read.key, read.place, safe, "", safe.model_dump_json(), figures_of(masked.counts))
+
+
+def figures_of(counts: Mapping[str, int]) -> tuple[Figure, ...]:
+    """How many things of each kind were masked, for the provenance of a row."""
+    return tuple(Figure(name=f"masked_{kind}", value=count) for kind, count in sorted(counts.items()))
+
+
+def check_private(text: str) -> None:
+    """Raise Reject when a text that a model wrote has something private in it."""
+    if left := unresolved(text):
+        raise Reject("private in the answer", f"{left[0].kind} in …{text[max(0, left[0].start - 10) : left[0].start]}")

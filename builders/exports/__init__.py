@@ -1,0 +1,1 @@
+"""Releases and tables as the files that other trainers read."""

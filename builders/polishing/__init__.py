@@ -1,0 +1,1 @@
+"""Real answers worth polishing, and polished ones worth keeping."""

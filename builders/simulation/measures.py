@@ -1,0 +1,167 @@
+"""What a simulated consultation is worth: did the doctor ask, was he told, did anybody say what he could not know?
+
+All by rules, on the words alone: no model judges. A rule that cannot tell says nothing.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from builders.curation.inquiry import questions_in
+from builders.engine.entities.lexicon import Lexicon
+from builders.engine.entities.mentions import Mention
+from builders.simulation.consultation import Ended
+from schemas.case import CaseFile, Fact
+from schemas.dialogue import Consultation, Turn
+
+TOLD_SHARE = 0.6
+"""Share of a fact's character pairs that must be heard for it to have been told."""
+NOTHING = re.compile(r"^(没有|无|否认|未见|未|不详|正常)?[^，。,;；]{0,4}$")
+DENIES = re.compile(r"没|无|不|否认|从未")
+SPOILS = re.compile(
+    r"(根据|按照|参考)(给出的|提供的|您的|所给的)?(参考)?(资料|诊断结果|结论|病历|病例)|参考(诊断|结论|答案)|标准答案|系统(提示|给出)|<data>"
+)
+"""Words by which a doctor shows that the conclusion was before him."""
+SENTENCE = re.compile(r"[^。！？!?\n；;]*[。！？!?\n；;]?")
+ASKS_HOW_LONG = re.compile(r"多久|多长时间|几天|什么时候开始|何时开始|持续(了)?多|多少天")
+ASKS_AGE = re.compile(r"多大|年龄|几岁|岁数")
+
+
+class Exchange(NamedTuple):
+    """The patient's words, and the doctor's before them ("" for the opening)."""
+
+    asked: str
+    said: str
+
+
+def measured(turns: Sequence[Turn], case: CaseFile, ended: Ended, lexicon: Lexicon) -> Consultation:
+    """Everything that is measured on one consultation."""
+    doctor = [turn.text for turn in turns if turn.speaker == "doctor"]
+    patient = [turn.text for turn in turns if turn.speaker == "patient"]
+    exchanges = [Exchange(asked, said) for asked, said in zip(["", *doctor], patient, strict=False)]
+    opening, later = exchanges[0], exchanges[1:]
+    open_facts = [fact for fact in case.facts_for("patient") if not tells(fact, opening)]
+    asked_for = [one for one in later if questions_in(one.asked)]
+    elicited = tuple(fact.name for fact in open_facts if any(tells(fact, one) for one in asked_for))
+    first = first_diagnosis(case, doctor, patient, lexicon)
+    before = doctor[: first - 1] if first else []
+    return Consultation(
+        ended=ended,
+        questions=sum(questions_in(text) for text in doctor),
+        slots=len(open_facts),
+        elicited=elicited,
+        first_diagnosis=first,
+        premature=first > 0 and not any(questions_in(text) for text in before),
+        contradictions=tuple(contradictions(case, exchanges, lexicon)),
+        leaks=tuple(leaks(case, doctor, patient, lexicon)),
+    )
+
+
+def tells(fact: Fact, exchange: Exchange) -> bool:
+    """Whether the patient's words hold a fact: most of its character pairs, or a denial of what was asked."""
+    value, said = _bare(fact.value), _bare(exchange.said)
+    if NOTHING.match(fact.value) and DENIES.search(fact.value):
+        subject = _bare(fact.name)
+        return bool(DENIES.search(exchange.said)) and _share(subject, said + _bare(exchange.asked)) >= TOLD_SHARE
+    return _share(value, said) >= TOLD_SHARE
+
+
+def first_diagnosis(case: CaseFile, doctor: Sequence[str], patient: Sequence[str], lexicon: Lexicon) -> int:
+    """Number of the doctor's turn, from 1, that first states the diagnosis; 0 when none does.
+
+    A question about it states nothing, and what the patient has named himself is no news.
+    """
+    names = diagnoses(case, lexicon)
+    for number, text in enumerate(doctor, 1):
+        known = {mention.value for said in patient[:number] for mention in lexicon.mentions(said)}
+        stated = " ".join(part for part in SENTENCE.findall(text) if not questions_in(part))
+        if any(name in known or name in "".join(patient[:number]) for name in names):
+            return 0
+        if any(name in stated for name in names) or {m.value for m in _diseases(stated, lexicon)} & names:
+            return number
+    return 0
+
+
+def diagnoses(case: CaseFile, lexicon: Lexicon) -> set[str]:
+    """What the diagnosis is called: as the case has it, part by part, and by its canonical names."""
+    parts = {part.strip() for part in re.split(r"[，,、；;。\n/]|伴", case.diagnosis) if len(part.strip()) > 1}
+    return parts | {mention.value for mention in _diseases(case.diagnosis, lexicon)}
+
+
+def contradictions(case: CaseFile, exchanges: Sequence[Exchange], lexicon: Lexicon) -> list[str]:
+    """Where the patient says otherwise than the case: has what is absent there, or the reverse, or another time or age."""
+    facts = case.facts_for("patient")
+    polarity = {
+        mention.value: (fact.name, mention.negated) for fact in facts for mention in _findings(fact.value, lexicon)
+    }
+    found = []
+    for exchange in exchanges:
+        for mention in _findings(exchange.said, lexicon):
+            name, absent = polarity.get(mention.value, ("", mention.negated))
+            if absent != mention.negated and not _asks(exchange.said, mention):
+                found.append(f"{name}: {exchange.said[max(0, mention.start - 6) : mention.end + 4]}")
+        found += _other_number(facts, exchange, ASKS_HOW_LONG, "duration", lexicon)
+        found += _other_number(facts, exchange, ASKS_AGE, "age", lexicon)
+    return found
+
+
+def leaks(case: CaseFile, doctor: Sequence[str], patient: Sequence[str], lexicon: Lexicon) -> list[str]:
+    """Words of the hidden chart: a doctor who shows that he has one, a patient who knows the diagnosis or a finding first."""
+    found = [match[0] for text in doctor if (match := SPOILS.search(text))]
+    names = diagnoses(case, lexicon)
+    told = _bare("".join(fact.value for fact in case.facts_for("patient")) + case.complaint)
+    secrets = {name for name in names if _bare(name) not in told}
+    seen = {fact.name for fact in case.facts_for("patient")}
+    findings = [
+        fact for fact in case.facts_for("doctor") if fact.name not in seen and len(_bare(fact.value)) >= LONG_ENOUGH
+    ]
+    for number, said in enumerate(patient):
+        heard = "".join(doctor[:number])
+        found += [f"patient: {name}" for name in sorted(secrets) if name in said and name not in heard]
+        found += [
+            f"patient: {fact.name}"
+            for fact in findings
+            if _share(_bare(fact.value), _bare(said)) >= TOLD_SHARE > _share(_bare(fact.value), _bare(heard))
+        ]
+    return found
+
+
+LONG_ENOUGH = 6
+"""Characters of a finding from which hearing most of it is no chance."""
+
+
+def _other_number(
+    facts: Iterable[Fact], exchange: Exchange, asks: re.Pattern[str], kind: str, lexicon: Lexicon
+) -> list[str]:
+    """A time or an age, given when asked for, that the case does not have."""
+    if not asks.search(exchange.asked):
+        return []
+    known = {mention.value for fact in facts for mention in lexicon.mentions(fact.value) if mention.kind == kind}
+    said = [mention for mention in lexicon.mentions(exchange.said) if mention.kind == kind]
+    return [f"{kind}: {mention.text}" for mention in said if known and mention.value not in known]
+
+
+def _asks(text: str, mention: Mention) -> bool:
+    """Whether a mention stands in a question of the patient's."""
+    after = SENTENCE.match(text, mention.end)
+    return bool(after and questions_in(text[max(0, mention.start - 10) : after.end()]))
+
+
+def _findings(text: str, lexicon: Lexicon) -> list[Mention]:
+    return [mention for mention in lexicon.mentions(text) if mention.kind in ("symptom", "disease")]
+
+
+def _diseases(text: str, lexicon: Lexicon) -> list[Mention]:
+    return [mention for mention in lexicon.mentions(text) if mention.kind == "disease" and not mention.negated]
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[^\w.%]", "", text)
+
+
+def _share(part: str, whole: str) -> float:
+    """Share of the character pairs of `part` that stand in `whole`."""
+    if len(part) < 2:
+        return float(bool(part) and part in whole)
+    pairs = [part[at : at + 2] for at in range(len(part) - 1)]
+    return sum(pair in whole for pair in pairs) / len(pairs)

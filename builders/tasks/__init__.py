@@ -1,0 +1,1 @@
+"""Medical language tasks as instructions: labelled sets, wordings, and answers that parse back to their labels."""
