@@ -201,6 +201,7 @@ def figures(curated: "Curated", made: "Reworded", row: RealDialogue) -> "tuple[F
 
 def main(settings: CurateDialogues) -> int:
     """Read, mask, put in order, reword, guard, release."""
+    from builders.engine.intake import files_described
     from builders.engine.produce import Job, produce
     from builders.prompts import prompt
 
@@ -220,7 +221,11 @@ def main(settings: CurateDialogues) -> int:
         prompts=tuple(prompt(name).use for name in uses),
         steps=curation.steps,
         plan=curation.plan,
-        inputs=curation.intake.described(),
+        inputs=(
+            *curation.intake.described(),
+            *files_described(settings.words, "medical words"),
+            *files_described([settings.knowledge] if settings.knowledge else [], "knowledge graph"),
+        ),
     )
     return produce(settings, job)
 

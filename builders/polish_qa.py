@@ -168,6 +168,7 @@ async def distilled(question: str, ask: "Ask") -> str:
 
 def main(settings: PolishQA) -> int:
     """Read, mask, choose, polish, guard, release."""
+    from builders.engine.intake import files_described
     from builders.engine.produce import Job, produce
     from builders.prompts import prompt
 
@@ -179,7 +180,7 @@ def main(settings: PolishQA) -> int:
         prompts=tuple(prompt(name).use for name in uses),
         steps=polishing.steps,
         plan=polishing.plan,
-        inputs=polishing.intake.described(),
+        inputs=(*polishing.intake.described(), *files_described(settings.words, "medical words")),
     )
     return produce(settings, job)
 

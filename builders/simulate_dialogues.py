@@ -204,6 +204,7 @@ def told(turns: Sequence[object]) -> str:
 
 def main(settings: SimulateDialogues) -> int:
     """Read cases, hold consultations, measure, release."""
+    from builders.engine.intake import files_described
     from builders.engine.produce import Job, produce
     from builders.prompts import prompt
 
@@ -217,7 +218,7 @@ def main(settings: SimulateDialogues) -> int:
         prompts=(prompt("simulate_patient").use, prompt("simulate_doctor").use),
         steps=simulation.steps,
         plan=simulation.plan,
-        inputs=simulation.cases.described(),
+        inputs=(*simulation.cases.described(), *files_described(settings.words, "medical words")),
     )
     return produce(settings, job)
 

@@ -109,6 +109,7 @@ DIALOGUE = [
     {"n": 4, "speaker": "patient", "text": "谢谢"},
     {"n": 5, "speaker": "doctor", "text": "不客气"},
 ]
+FAITHFUL_TURN = "口服氨溴索，一天三次，每次5ml。别吃凉的。"
 
 
 def rewritten(sample: int, **more: Any) -> dict[int, str]:
@@ -146,11 +147,13 @@ def test_a_turn_is_missing_or_too_many_in_one_dialogue_of_a_hundred():
     assert 14 <= numbers[1, 3] + numbers[1, 3, 5, 6] <= 46  # 30 expected; three sigma: 16
 
 
-def test_a_rewritten_turn_slips_as_often_as_a_polished_answer():
-    told = [rewritten(sample)[3] for sample in range(1500)]
-    wrong = sum(not said.endswith("口服氨溴索，一天三次，每次5ml。别吃凉的。") for said in told)
-    assert 142 <= wrong <= 218  # 180 expected; three sigma: 38
-    assert any("一天三次" not in said and "次，每次5ml" in said for said in told)
+def test_one_dialogue_in_eight_has_a_slip_in_one_of_its_turns():
+    drafts = [rewritten(sample) for sample in range(1500)]
+    faithful = {1: "发烧吗？", 3: FAITHFUL_TURN, 5: "不客气。"}
+    wrong = [[n for n, told in draft.items() if n < 6 and not told.endswith(faithful[n])] for draft in drafts]
+    assert 142 <= sum(map(bool, wrong)) <= 218  # 180 expected; three sigma: 38
+    assert max(map(len, wrong)) == 1
+    assert any("一天三次" not in draft[3] and "次，每次5ml" in draft[3] for draft in drafts)
 
 
 def test_only_the_turns_listed_again_come_back_and_seven_in_eight_are_mended():

@@ -11,7 +11,7 @@ from builders.cases.from_consultation import case_from_consultation
 from builders.cases.from_graph import cases_from_graph
 from builders.engine.entities.lexicon import Lexicon
 from builders.engine.errors import Reject
-from builders.engine.intake import Intake, TakenIn, described, figures_of
+from builders.engine.intake import Intake, TakenIn, described, figures_of, files_described
 from builders.engine.privacy.mask import mask_all
 from builders.sources.consultations import Broken
 from builders.sources.knowledge import Graph
@@ -61,12 +61,16 @@ class Cases:
 
     def described(self) -> tuple[str, ...]:
         """The source for the card."""
+        if self.format == GRAPH:
+            return files_described(map(Path, self._inputs), "knowledge graph")
         return self._intake.described() if self._intake else described(self._inputs, self.format)
 
     def _of_files(self) -> Iterator[CaseRead]:
         for key, case in read_cases(self._inputs, self.format, self._scratch):
             if isinstance(case, Broken):
                 yield CaseRead(key, None, "unreadable", f"{case.place}: {case.reason}")
+            elif not case.complaint and not case.facts_for("patient"):
+                yield CaseRead(key, None, "nothing for the patient to tell", case.model_dump_json()[:300])
             else:
                 safe, masked = masked_case(case)
                 yield CaseRead(key, safe, masked=masked)

@@ -9,6 +9,9 @@ from schemas.dialogue import Act
 
 SENTENCE_END = re.compile(r"(?<=[。！!？?；;\n])|(?<=[a-z)]\.)(?=\s)")
 LOST_EMOJI = re.compile(r"[?？]{3,}|^[?？\s]+$")
+LONG_SENTENCE = 26
+"""Characters from which a sentence that ends in 。 is prose, whose 是否 and 哪些 ask nothing; shorter ones are dictated."""
+PARTICLE = re.compile(r"(?:吗|么|呢)$")
 NUMBERED = re.compile(r"^\s*(?:\(?\d{1,2}[.、)）]|[-*•·])\s*")
 
 TAG = re.compile(r"(?:好|行|可以|知道|明白|懂|清楚|记住)(?:了)?(?:吗|么|不|吧|没)|好不好|行不行|怎么样")
@@ -89,7 +92,7 @@ def _read(text: str) -> list[_Clause]:
 
 
 def _sentence(sentence: str, before: list[_Clause]) -> list[_Clause]:
-    marked = sentence.endswith("?")
+    marked, prose = sentence.endswith("?"), len(sentence) > LONG_SENTENCE and sentence.endswith("。")
     parts = [part.strip(" \"“”'()") for part in CLAUSE_END.split(sentence)]
     parts = [part for part in parts if part and not re.fullmatch(r"[\W_]*", part)]
     if marked and re.search(r"[a-z]{2}", sentence) and not re.search(r"[一-鿿]", sentence):
@@ -101,6 +104,7 @@ def _sentence(sentence: str, before: list[_Clause]) -> list[_Clause]:
         last = marked and number == len(parts) - 1
         earlier = [*before, *said]
         asks = _asks(part.rstrip("?"), earlier[-1] if earlier else None, marked=last)
+        asks = asks and not (prose and not PARTICLE.search(part))
         if TAG.fullmatch(part.rstrip("?")) and earlier and not asks:
             continue
         said.append(_Clause(part, asks, not asks and _advises(part)))

@@ -151,9 +151,10 @@ def _is_answered(said: Sequence[Said], number: int) -> bool:
 
 def _arrives(said: Sequence[Said], number: int) -> bool:
     """Something unseen comes from the patient, after talk about pictures, and the doctor speaks next."""
-    unseen = not said[number].text.strip() or PLACEHOLDER.fullmatch(said[number].text) is not None
+    if said[number].text.strip() and not PLACEHOLDER.fullmatch(said[number].text):
+        return False
     spoken_of = any(_about_pictures(bubble.text) for bubble in said[max(0, number - SHOWING) : number])
-    return unseen and spoken_of and number + 1 < len(said) and said[number + 1].speaker == "doctor"
+    return spoken_of and number + 1 < len(said) and said[number + 1].speaker == "doctor"
 
 
 def _about_pictures(text: str) -> bool:

@@ -4,7 +4,7 @@ No text of a source reaches a prompt, a row or a reject without having passed he
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,9 +83,19 @@ def intake_of(settings: SourceSettings) -> Intake:
     return Intake(settings.source, format=settings.format, columns=settings.columns, scratch=scratch_of(settings))
 
 
+def files_described(paths: Iterable[Path], about: str) -> tuple[str, ...]:
+    """Files beside the source (word lists, a graph) for the card: name and SHA-256 over what lies there."""
+    named = []
+    for path in paths:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        named.append(f"{path.name} ({about}, sha256 {_digest(files)})")
+    return tuple(named)
+
+
 def described(inputs: tuple[str, ...], about: str) -> tuple[str, ...]:
     """Each input for the card: its name and the SHA-256 over its files."""
-    return tuple(f"{Path(name).name} ({about}, sha256 {_digest(name)})" for name in inputs)
+    files = {name: [file.path for file in data_files(name)] for name in inputs}
+    return tuple(f"{Path(name).name} ({about}, sha256 {_digest(paths)})" for name, paths in files.items())
 
 
 def scratch_of(settings: BuildSettings) -> Path:
@@ -93,10 +103,10 @@ def scratch_of(settings: BuildSettings) -> Path:
     return settings.ledger.parent / "sources"
 
 
-def _digest(name: str) -> str:
+def _digest(files: Iterable[Path]) -> str:
     whole = hashlib.sha256()
-    for file in data_files(name):
-        with file.path.open("rb") as opened:
+    for file in files:
+        with file.open("rb") as opened:
             whole.update(hashlib.file_digest(opened, "sha256").digest())
     return whole.hexdigest()
 

@@ -24,7 +24,7 @@ GREETING = "您好，请问有什么可以帮您？"
 LONGEST = 2000
 
 
-class Said(NamedTuple):
+class Words(NamedTuple):
     """What a speaker said, without the word that ends a consultation, and whether that was there."""
 
     text: str
@@ -57,7 +57,7 @@ class Patient:
         self._ending = ending or Ending()
         self._sample = sample
 
-    async def says(self, turns: Sequence[Turn]) -> Said:
+    async def says(self, turns: Sequence[Turn]) -> Words:
         """The patient's next words, after `turns`, which are none or end on the doctor; raises Reject for none at all."""
         return await speak(self._ask, self._messages(turns), by=self._by, ending=self._ending, sample=self._sample)
 
@@ -73,14 +73,14 @@ def as_heard_by(speaker: str, turns: Sequence[Turn]) -> list[Message]:
     return [Message(role="assistant" if turn.speaker == speaker else "user", content=turn.text) for turn in turns]
 
 
-async def speak(ask: Ask, messages: Sequence[Message], *, by: str, ending: Ending, sample: int) -> Said:
+async def speak(ask: Ask, messages: Sequence[Message], *, by: str, ending: Ending, sample: int) -> Words:
     """One turn of a model; raises Reject when it is empty, endless or no turn."""
     if ending.by_flag:
         spoken = await ask(messages, by=by, shape=Spoken, sample=sample)
-        said = Said(_without(spoken.text, ending.word), spoken.end)
+        said = Words(_without(spoken.text, ending.word), spoken.end)
     else:
         text = (await ask(messages, by=by, sample=sample)).strip()
-        said = Said(_without(text, ending.word), ending.word in text[-LAST_WORDS:])
+        said = Words(_without(text, ending.word), ending.word in text[-LAST_WORDS:])
     if not said.text and not said.over:
         raise Reject(f"{by} said nothing")
     if len(said.text) > LONGEST:

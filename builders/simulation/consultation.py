@@ -6,14 +6,15 @@ The doctor sees the conclusion as the only one allowed, and what examinations wo
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from builders.curation.farewells import says_goodbye
+from builders.curation.bubbles import Said
+from builders.curation.farewells import cut_farewells, says_goodbye
 from builders.engine.ask import Ask
 from builders.engine.errors import Reject
-from builders.engine.patient import Ending, Patient, Said, as_heard_by, speak
+from builders.engine.patient import Ending, Patient, Words, as_heard_by, speak
 from builders.prompts import data_block, prompt
 from schemas.base import Message
 from schemas.case import CaseFile
-from schemas.dialogue import Turn
+from schemas.dialogue import Speaker, Turn
 
 Ended = Literal["patient", "doctor", "max_turns"]
 
@@ -34,7 +35,7 @@ class Doctor:
         self._ending = ending
         self._sample = sample
 
-    async def says(self, turns: Sequence[Turn]) -> Said:
+    async def says(self, turns: Sequence[Turn]) -> Words:
         """The doctor's next words, after `turns`, which end on the patient."""
         return await speak(self._ask, self._messages(turns), by="doctor", ending=self._ending, sample=self._sample)
 
@@ -56,21 +57,31 @@ class Doctor:
 
 
 async def consult(case: CaseFile, ask: Ask, *, max_turns: int, ending: Ending, sample: int = 0) -> Held:
-    """Hold one consultation of at most `max_turns` turns of each; raises Reject when nothing was said before the end."""
+    """Hold one consultation of at most `max_turns` turns of each; raises Reject when nothing is left of it.
+
+    Thanks and goodbyes at its end are cut: they teach a model nothing.
+    """
     patient = Patient(case, ask, ending=ending, sample=sample)
     doctor = Doctor(case, ask, ending=ending, sample=sample)
     turns: list[Turn] = []
-    for _ in range(max_turns):
+    ended: Ended = "max_turns"
+    while ended == "max_turns" and len(turns) < 2 * max_turns:
         said = await patient.says(turns)
-        if said.over and turns and (not said.text or says_goodbye(said.text)):
-            return Held(tuple(turns), "patient")  # thanks and a goodbye teach a model nothing
-        if not said.text:
-            raise Reject("patient said nothing", f"in turn {len(turns) + 1}")
-        turns.append(Turn(speaker="patient", text=said.text))
+        if said.over and turns and says_goodbye(said.text):
+            ended = "patient"
+            break
+        turns.append(_turn("patient", said, turns))
         answer = await doctor.says(turns)
-        if not answer.text:
-            raise Reject("doctor said nothing", f"in turn {len(turns) + 1}")
-        turns.append(Turn(speaker="doctor", text=answer.text))
+        turns.append(_turn("doctor", answer, turns))
         if said.over or answer.over:
-            return Held(tuple(turns), "patient" if said.over else "doctor")
-    return Held(tuple(turns), "max_turns")
+            ended = "patient" if said.over else "doctor"
+    kept = len(cut_farewells([Said(turn.speaker, turn.text) for turn in turns]).turns)
+    if not kept:
+        raise Reject("nothing but courtesy", "; ".join(turn.text for turn in turns)[:300])
+    return Held(tuple(turns[:kept]), ended)
+
+
+def _turn(speaker: Speaker, said: Words, before: Sequence[Turn]) -> Turn:
+    if not said.text:
+        raise Reject(f"{speaker} said nothing", f"in turn {len(before) + 1}")
+    return Turn(speaker=speaker, text=said.text)

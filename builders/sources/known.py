@@ -32,7 +32,7 @@ from builders.sources import (
 )
 from builders.sources.consultations import Broken, Format, RawRow, Read
 from builders.sources.fields import columns, shown
-from builders.sources.raw_rows import first_rows, raw_rows
+from builders.sources.raw_rows import first_rows, mostly, raw_rows
 from builders.sources.tables import open_tables
 from schemas.case import CaseFile
 from schemas.settings import InputError
@@ -114,7 +114,7 @@ def detect(inputs: Sequence[str]) -> str | None:
 def _detected(name: str) -> str | None:
     rows = webmedqa.first_rows(name) or first_rows(name)
     known: list[CaseFormat | Format] = [*CASE_FORMATS.values(), *FORMATS.values()]
-    return next((one.name for one in known if rows and all(one.fits(row) for row in rows)), None)
+    return next((one.name for one in known if mostly(one.fits, rows)), None)
 
 
 def read_consultations(

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,22 @@ def rejected_of(table: Table) -> Iterator[Broken]:
                 yield Broken(**json.loads(line))
 
 
+def mostly(fits: Callable[[Mapping[str, Any]], bool], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether more than half of the rows fit."""
+    return 2 * sum(map(fits, rows)) > len(rows)
+
+
 def first_rows(name: str, most: int = 20) -> list[dict[str, Any]]:
-    """Some rows from the beginning of an input, read without converting anything; raises InputError for a wrong file."""
+    """Some rows from the beginning of an input, read without converting anything; raises InputError for a wrong file.
+
+    As in a table, a field that one of them has is null in the others.
+    """
+    rows = _peeked(name, most)
+    fields = dict.fromkeys(field for row in rows for field in row)
+    return [{**fields, **row} for row in rows]
+
+
+def _peeked(name: str, most: int) -> list[dict[str, Any]]:
     file = data_files(name)[0]
     if file.kind == "parquet":
         part = part_of(file.path)

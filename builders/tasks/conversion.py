@@ -12,12 +12,12 @@ from builders.engine.errors import Reject
 from builders.sources.consultations import Broken, RawRow
 from builders.sources.fields import id_of, shown
 from builders.sources.formats.data_files import data_files
-from builders.sources.raw_rows import first_rows
+from builders.sources.raw_rows import first_rows, mostly
 from builders.tasks.examples import Example, Labelled
 from builders.tasks.labels import parse, render
 from builders.tasks.pairs import files_of_pairs, rows_of_pairs
 from builders.tasks.sets import SETS, TaskSet
-from schemas.base import Provenance, canonical
+from schemas.base import Provenance
 from schemas.settings import InputError
 from schemas.task import Task, TaskName
 
@@ -50,8 +50,7 @@ def _fits(known: TaskSet, name: str) -> bool:
     of_pairs = bool(files_of_pairs(name))
     if of_pairs or known.rows is rows_of_pairs:
         return of_pairs and known.rows is rows_of_pairs
-    rows = first_rows(name)
-    return bool(rows) and all(known.fits(row) for row in rows)
+    return mostly(known.fits, first_rows(name))
 
 
 def described(known: TaskSet, inputs: Sequence[str]) -> tuple[str, ...]:
@@ -147,7 +146,7 @@ def masked(example: Example) -> Example:
     """The example with private things masked, in its text and in its labels alike."""
     from builders.engine.privacy.mask import mask_all
 
-    text, labels = mask_all([example.input, canonical(example.labels)]).texts
+    text, labels = mask_all([example.input, json.dumps(example.labels, ensure_ascii=False)]).texts
     return example._replace(input=text, labels=json.loads(labels))
 
 

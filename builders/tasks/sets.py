@@ -102,12 +102,14 @@ def _qic(row: Mapping[str, Any]) -> Iterator[Labelled]:
     yield Labelled(text(row, "query"), [_known(label, dict(zip(INTENTS, INTENTS, strict=True)))])
 
 
-def _pair(first: str, second: str, names: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Iterator[Labelled]]:
+def _pair(names: Mapping[str, str], *fields: tuple[str, str]) -> Callable[[Mapping[str, Any]], Iterator[Labelled]]:
+    """Examples of a set whose questions stand in the first of these pairs of fields that a row has."""
+
     def examples(row: Mapping[str, Any]) -> Iterator[Labelled]:
-        other = second if row.get(second) is not None else "title"  # KUAKE-QQR's readme has it so, its files do not
-        one, two = text(row, first), text(row, other)
+        first, second = next((pair for pair in fields if row.get(pair[0]) is not None), fields[0])
+        one, two = text(row, first), text(row, second)
         if not one or not two:
-            raise ValueError(f"{first if not one else other}: missing")
+            raise ValueError(f"{second if one else first}: missing")
         yield Labelled(f"问题一：{one}\n问题二：{two}", [_known(id_of(row, "label"), names)])
 
     return examples
@@ -154,15 +156,15 @@ SETS: tuple[TaskSet, ...] = (
     TaskSet("kuake_qic", "intent", "KUAKE-QIC of CBLUE", "", INTENTS, _qic, lambda row: columns(row, "query", "label")),
     TaskSet(
         "cmedqq", "pair", "cMedQQ in ChineseBLUE, lines of label, question, question", "Apache-2.0",
-        tuple(SAME.values()), _pair("query1", "query2", SAME), lambda row: columns(row, "query1", "tabbed"), rows=rows_of_pairs,
+        tuple(SAME.values()), _pair(SAME, ("query1", "query2")), lambda row: False, rows=rows_of_pairs,
     ),
     TaskSet(
         "kuake_qqr", "pair", "KUAKE-QQR of CBLUE", "",
-        tuple(OVERLAP.values()), _pair("query1", "query2", OVERLAP), lambda row: columns(row, "query1", "query2", "label"),
+        tuple(OVERLAP.values()), _pair(OVERLAP, ("query1", "query2"), ("query", "title")), lambda row: columns(row, "label") and (columns(row, "query1") or columns(row, "query", "title")),
     ),
     TaskSet(
         "chip_sts", "pair", "CHIP-STS of CBLUE", "",
-        tuple(SAME.values()), _pair("text1", "text2", SAME), lambda row: columns(row, "text1", "text2", "label"),
+        tuple(SAME.values()), _pair(SAME, ("text1", "text2")), lambda row: columns(row, "text1", "text2", "label"),
     ),
     TaskSet("chip_cdn", "normalisation", "CHIP-CDN of CBLUE", "", (), _cdn, lambda row: columns(row, "text", "normalized_result")),
     TaskSet(

@@ -68,7 +68,7 @@ NEGATIONS = {
     "不用": "需要",
 }
 NEGATION = re.compile(
-    "(?<![能可要需有并不如若])(?:" + "|".join(sorted(NEGATIONS, key=len, reverse=True)) + ")(?!担心|紧张|害怕|着急|过于|太|关系|问题|必要|什么|[，。,?？]|不)"
+    "(?<![能可要需有并不如若])(?:" + "|".join(sorted(NEGATIONS, key=len, reverse=True)) + ")(?!够|过度忧|过分的忧|再为此|有太[多大重]的|有太大|给自己|过度的紧张|用太惊|忧|担心|紧张|害怕|着急|过于|太|大意|拖延|避忌|有心理|灰心|掉以|关系|问题|必要|什么|[，。,?？]|不)"
 )
 DOSE = re.compile(r"\d+(?:\.\d+)?(?=\s*(?:mg|毫克|g(?!/)|克(?!/)|ml|毫升|片|粒|袋|支|万?单位))", re.IGNORECASE)
 COUNT = {"一": "三", "二": "四", "两": "四", "三": "一", "四": "二", "1": "3", "2": "4", "3": "1", "4": "2"}
@@ -177,7 +177,8 @@ def difference(one: str, other: str) -> str:
 
 def wrapped(text: str, chance: random.Random) -> str:
     """As a polite rewriter begins and ends."""
-    return chance.choice(HELLO) + text + chance.choice(WISH)
+    stop = "" if text.rstrip()[-1:] in "。！？!?.;；，," else "。"
+    return chance.choice(HELLO) + text + stop + chance.choice(WISH)
 
 
 def main() -> None:

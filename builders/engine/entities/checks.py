@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from builders.engine.entities.clauses import Clause, Denied, Reading, share
-from builders.engine.entities.mentions import Mention
+from builders.engine.entities.mentions import Mention, folded
 
 Found = tuple[str, str, str]
 """Kind, value, and how the text has it."""
@@ -21,10 +21,14 @@ OPENLY = 0.6
 """Share of what one text denies that, said openly by the other, turns it round."""
 RIVAL = 0.6
 """Share of the best likeness at which another clause still counts as the same one."""
+TWINS = 0.75
+"""Share at which two clauses are one and the same, but for amounts, sides and denials."""
+LEAST_TOPIC = 2
+"""Characters of content below which a clause is like too many others."""
 ALIGNED = 0.4
 """Share of a clause that must stand in another for the two to be the same clause."""
-TOO_VAGUE = frozenset({"1 次", "1 day"})
-"""Said of everything: 做一次检查, 一天一片."""
+TOO_VAGUE = frozenset({"1 次", "2 次", "1 day"})
+"""Said of everything: 做一次检查, 两次之间, 一天一片."""
 
 
 def names(one: Reading, other: Reading) -> Iterator[Found]:
@@ -32,7 +36,17 @@ def names(one: Reading, other: Reading) -> Iterator[Found]:
     there = {mention.value for mention in other.mentions if mention.kind in NAMED}
     for mention in one.mentions:
         if mention.kind in NAMED and mention.value not in there and mention.value not in IN_PASSING:
-            yield mention.kind, mention.value, mention.text
+            if not _apart(mention, other):
+                yield mention.kind, mention.value, mention.text
+
+
+def _apart(mention: Mention, other: Reading) -> bool:
+    """Its characters stand in one clause with others between: 肾结石, 肾脏有0.6厘米的结石."""
+    if mention.kind == "drug":
+        return False
+    letters = ".*".join(map(re.escape, folded(mention.text)))
+    plain = folded(other.text)
+    return any(re.search(letters, plain[clause.start : clause.end]) for clause in other.clauses)
 
 
 def amounts(one: Reading, other: Reading) -> Iterator[Found]:
@@ -80,24 +94,63 @@ def _has_side(side: str, clause: Clause, others: Sequence[Clause]) -> bool:
 
 
 def _likeness(one: Clause, other: Clause) -> float:
-    ours, theirs = _unsided(one), _unsided(other)
-    return (share(ours, theirs) + share(theirs, ours)) / 2
-
-
-def _unsided(clause: Clause) -> frozenset[str]:
-    return frozenset(unit for unit in clause.whole if _side(unit) not in {"left", "right", "both"})
+    return (share(one.topic, other.topic) + share(other.topic, one.topic)) / 2
 
 
 def _side(value: str) -> str:
     return value.partition(" ")[0]
 
 
+def exchanges(one: Reading, other: Reading) -> Iterator[Found]:
+    """Doses and frequencies of one text that the other has, but for another drug, or in another place."""
+    for clause in one.clauses:
+        for there in (other.clauses[place].amounts for place in _twin(clause, one.clauses, other.clauses)):
+            kinds = {kind for kind, _ in there - clause.amounts}
+            for kind, value in clause.amounts - there:
+                if kind in kinds:
+                    yield kind, value, one.text[clause.start : clause.end]
+    ours, theirs, ahead = one.intake(), other.intake(), other.intake(ahead=True)
+    for (drug, kind), values in ours.items():
+        there = theirs.get((drug, kind), set())
+        if there and not values & there and not values & ahead.get((drug, kind), set()):
+            yield kind, " ".join([drug, *sorted(values)]), drug
+
+
+def _twin(clause: Clause, ours: Sequence[Clause], theirs: Sequence[Clause]) -> list[int]:
+    """Place of the clause that says nearly the same; of several alike the one of the same rank, or none."""
+    if sum(map(len, clause.topic)) < LEAST_TOPIC:
+        return []
+    scores = [_likeness(clause, other) for other in theirs]
+    best = max(scores, default=0.0)
+    alike = [place for place, score in enumerate(scores) if score >= max(best, TWINS)]
+    here = [other for other in ours if other.topic == clause.topic]
+    if len(alike) == len(here):
+        return [alike[here.index(clause)]]
+    return alike if len(alike) == 1 else []
+
+
 def denials(one: Reading, other: Reading) -> Iterator[Found]:
     """What one text denies and the other says openly, or no longer denies."""
     for denied in one.denied:
-        if denied.focus and not COMFORT.search(denied.text) and not any(_same(denied, there) for there in other.denied):
-            if _openly(denied, other.clauses) or _names_something(denied, one.mentions):
-                yield "negation", "".join(sorted(denied.focus)), denied.text
+        if denied.focus and not COMFORT.search(denied.text) and _gone(denied, one, other):
+            yield "negation", "".join(sorted(denied.focus)), denied.text
+
+
+def _gone(denied: Denied, one: Reading, other: Reading) -> bool:
+    if any(_same(denied, there) for there in other.denied):
+        return _turned(denied, one, other)
+    return _openly(denied, other.clauses) or _names_something(denied, one.mentions)
+
+
+def _turned(denied: Denied, one: Reading, other: Reading) -> bool:
+    """The clause that says the same says it openly, whatever is denied elsewhere; 若有哮喘，则不可用 denies in the next."""
+    return any(
+        share(denied.focus, other.clauses[place].said) >= OPENLY
+        and not any(
+            _same(denied, there) for there in other.denied if there.place - there.back in {place, place - there.back}
+        )
+        for place in _twin(one.clauses[denied.place], one.clauses, other.clauses)
+    )
 
 
 def _same(one: Denied, other: Denied) -> bool:

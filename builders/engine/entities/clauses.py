@@ -16,9 +16,11 @@ from builders.engine.entities.mentions import Mention, folded
 
 SENTENCE = re.compile(r"[^，。；！？!?;\n,:：]+")
 FILLERS = frozenset(
-    "的了吗呢吧啊哦也都还就才再又很太更最请您你我他她它们这那个会要能可以是有在到对把被给让与和及或并而且但所为因如若则即便去来着过得地时候后之其该应需建议予吃喝饮服用做使食进行目前现在先暂时已经曾开始情况一些点下 \ue000、“”\"'（）()《》[]_"
+    "的了吗呢吧啊哦也都还就才再又很太更最请您你我他她它们这那个会要能可以是有在到对把被给让与和及或并而且但所为因如若则即便去来着过得地时候后之其该应需建议予吃喝饮服用做使食进行目前现在先暂时已经曾开始情况一些点下不没无未别勿 \ue000、“”\"'（）()《》[]_"
 )
 """Characters that carry no content of their own."""
+MEASURED = frozenset({"dose", "frequency", "duration", "number", "side"})
+EXCHANGED = frozenset({"dose", "frequency"})
 NOTHING = "_"
 """Stands first in a line of words that carry no content: 马上, 随便."""
 _SAME = Path(__file__).parent / "words" / "same.txt"
@@ -31,8 +33,10 @@ class Clause(NamedTuple):
     end: int
     said: frozenset[str]
     """What it says, without what it denies."""
-    whole: frozenset[str]
-    """Everything in it."""
+    topic: frozenset[str]
+    """Everything in it but amounts and sides."""
+    amounts: frozenset[tuple[str, str]]
+    """Doses, frequencies and drugs, as (kind, value)."""
     sides: tuple[str, ...]
     """Left, right or both, as it says itself."""
     about: tuple[str, ...]
@@ -49,6 +53,8 @@ class Denied(NamedTuple):
     """The focus and the rest of its clause up to there."""
     back: bool
     """The focus stands before the cue: 头孢不能吃."""
+    place: int
+    """Number of its clause."""
 
 
 class Reading(NamedTuple):
@@ -58,6 +64,17 @@ class Reading(NamedTuple):
     mentions: Sequence[Mention]
     clauses: Sequence[Clause]
     denied: Sequence[Denied]
+
+    def intake(self, *, ahead: bool = False) -> dict[tuple[str, str], set[str]]:
+        """(drug, dose or frequency) -> values, each with the drug before it, or after it when looking ahead."""
+        found: dict[tuple[str, str], set[str]] = {}
+        drug = ""
+        for mention in reversed(self.mentions) if ahead else self.mentions:
+            if mention.kind == "drug":
+                drug = mention.value
+            elif drug and mention.kind in EXCHANGED:
+                found.setdefault((drug, mention.kind), set()).add(mention.value)
+        return found
 
 
 def read(text: str, mentions: Sequence[Mention]) -> Reading:
@@ -135,7 +152,8 @@ def _denied(found: negation.Denial, content: _Content, spans: Sequence[tuple[int
         before = frozenset(content.between(*earlier[-1])) if earlier else before
     if not focus:
         text = plain[found.before : found.end]
-    return Denied(text, focus or before, focus | before, back=not focus)
+    place = next((number for number, span in enumerate(spans) if span[0] <= found.cue < span[1]), -1)
+    return Denied(text, focus or before, focus | before, back=not focus, place=place)
 
 
 def _clauses(
@@ -147,12 +165,22 @@ def _clauses(
 ) -> Iterator[Clause]:
     about: tuple[str, ...] = ()
     for start, end in spans:
-        sides = tuple(one.value for one in mentions if one.kind == "side" and start <= one.start < end)
+        inside = [one for one in mentions if start <= one.start < end]
+        sides = tuple(one.value for one in inside if one.kind == "side")
         about = sides or (about if plain[start - 1 : start] in {",", "，"} else ())
+        measured = {one.value for one in inside if one.kind in MEASURED}
         said, last = list[str](), start
         for found in denials:
             if start <= found.cue < end:
                 said += content.between(last, found.cue)
                 last = max(last, min(found.end, end))
         said += content.between(last, end)
-        yield Clause(start, end, frozenset(said), frozenset(content.between(start, end)), sides, about)
+        yield Clause(
+            start,
+            end,
+            said=frozenset(said),
+            topic=frozenset(content.between(start, end)) - measured,
+            amounts=frozenset((one.kind, one.value) for one in inside if one.kind in EXCHANGED),
+            sides=sides,
+            about=about,
+        )

@@ -1,8 +1,8 @@
 """Does a rewritten answer say medically the same as the raw one? What was lost, what was invented.
 
-    verdict = Guard(Lexicon.built_in()).compare("布洛芬5ml，不要吃头孢", "您好，布洛芬每次10毫升，请不要吃头孢")
-    verdict.lost        # (Change(kind="dose", value="5 ml", text="5ml"),)
-    verdict.invented    # (Change(kind="dose", value="10 ml", text="10毫升"),)
+verdict = Guard(Lexicon.built_in()).compare("布洛芬5ml，不要吃头孢", "您好，布洛芬每次10毫升，请不要吃头孢")
+verdict.lost        # (Change(kind="dose", value="5 ml", text="5ml"),)
+verdict.invented    # (Change(kind="dose", value="10 ml", text="10毫升"),)
 """
 
 from collections.abc import Iterable, Iterator
@@ -68,7 +68,7 @@ def _changes(one: Reading, other: Reading) -> tuple[Change, ...]:
 
 
 def _differences(one: Reading, other: Reading) -> Iterator[checks.Found]:
-    for check in (checks.names, checks.amounts, checks.sides, checks.denials):
+    for check in (checks.names, checks.amounts, checks.exchanges, checks.sides, checks.denials):
         yield from check(one, other)
     for word in qualifiers.exchanged(folded(one.text), folded(other.text)):
         yield "qualifier", word, word

@@ -19,7 +19,16 @@ from builders.engine.entities.preparations import DOSAGE_FORM, unknown_drugs, wi
 from schemas.settings import InputError
 
 BUILT_IN = Path(__file__).parent / "words"
-KINDS = {"症状": "symptom", "symptom": "symptom", "疾病": "disease", "disease": "disease", "药": "drug", "drug": "drug", "检查": "test", "test": "test"}
+KINDS = {
+    "症状": "symptom",
+    "symptom": "symptom",
+    "疾病": "disease",
+    "disease": "disease",
+    "药": "drug",
+    "drug": "drug",
+    "检查": "test",
+    "test": "test",
+}
 """Part of a file name -> kind, the first that fits: 疾病症状.txt holds symptoms."""
 TOO_COMMON = frozenset((BUILT_IN / "common.txt").read_text(encoding="utf-8").split())
 """Words of real lists that are everyday language: as entities they would mostly be false."""
@@ -133,7 +142,9 @@ class _Denied:
 
 @cache
 def _built_in() -> tuple[Entry, ...]:
-    return tuple(entry for kind in ("drugs", "diseases", "tests", "symptoms") for entry in _entries(BUILT_IN / f"{kind}.txt"))
+    return tuple(
+        entry for kind in ("drugs", "diseases", "tests", "symptoms") for entry in _entries(BUILT_IN / f"{kind}.txt")
+    )
 
 
 def _files(path: Path) -> list[Path]:

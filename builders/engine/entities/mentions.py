@@ -36,4 +36,7 @@ def _table() -> dict[int, int]:
     table |= {code: half for code, half in WIDE_LATIN.items() if code not in KEPT}
     upper = [*range(ord("A"), ord("Z") + 1), *(code for code, half in WIDE_LATIN.items() if chr(half).isupper())]
     table |= {code: ord(chr(WIDE_LATIN.get(code, code)).lower()) for code in upper}
+    table |= {ord("Ⅰ") + step: ord("1") + step for step in range(9)} | {
+        ord("ⅰ") + step: ord("1") + step for step in range(9)
+    }
     return table | {ord("　"): ord(" "), ord("µ"): ord("μ"), ord("～"): ord("~"), ord("，"): ord("，")}

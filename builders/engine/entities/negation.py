@@ -5,10 +5,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
 NONE = re.compile(
-    r"不(?=[，,？?。]|$)|没有?(?=[？?])|没(?=[，,]|$)|不(?:能|可|可以|应|会)?(?:完全)?(?:排除|除外)|不可避免|不得不|不能不|不可不|不会不|并非不|(?:也|并)?不是不(?:能|可以|可|行)?|没有不|无不|离不开|(?:不(?:能|要|可|可以|宜|应|建议|需要|需|用|必|得|许)?|别|勿|切勿|无需|无须|切忌)(?:再|自行|自己|自已|私自|随意|随便|擅自|突然|骤然|马上|立即|轻易)?(?:停(?!留)|戒(?!指)|忌|避免)|停了(?=[^，。；,;\n])|免不了|少不了|不无|未尝不|不能没有|不可缺少|不可或缺"
+    r"不(?=[，,？?。]|$)|没有?(?=[？?])|没(?=[，,]|$)|不(?:能够?|可|可以|应|会)?(?:完全)?(?:排除|除外)|不可避免|不得不|不能不|不可不|不会不|并非不|(?:也|并)?不是不(?:能|可以|可|行)?|没有不|无不|离不开|(?:不(?:能|要|可|可以|宜|应|建议|需要|需|用|必|得|许)?|别|勿|切勿|无需|无须|切忌)(?:再|自行|自己|自已|私自|随意|随便|擅自|突然|骤然|马上|立即|轻易)?(?:停(?!留)|戒(?!指)|忌|避免)|停了(?=[^，。；,;\n])|免不了|少不了|不无|未尝不|不能没有|不可缺少|不可或缺"
     r"|是不是|有没有|能不能|会不会|要不要|可不可以|好不好|行不行|对不对|用不用|需不需要|该不该|应不应该|吃不吃|有无|是否|能否|可否|(.)不\1"
     r"|不适(?!合|宜|用|于)|不良|不足|不全|不仅|不但|不光|不只是|不管|不论|不断|不同(?!房|床|意)|不一样|不相同|不过(?!量|度|多)|不久|不停|不止|不便|不孕|不育|不好意思|不知道?|不客气|不用谢|不少(?!于)|不明原因|不规则|不得已|不耐受|不济"
     r"|差不多|对不起|不一定|不然|要不|不由|不错|不愧|不幸|不安|不振|不畅|不通畅|不等|不到(?=\d)|不满(?=\d)|不妨(?!碍)|不失为|来不及|不得了|了不起|不胜|不懈|不解|不禁|不堪|不利于?|不齐|不清|不整|不宁|忍不住|不咋|不怎么样|不当|不定|不雅|不注意|只不过|从不|不见得|不再(?=发)|不单|不比|不象|不像"
@@ -18,12 +19,12 @@ NONE = re.compile(
 """Compounds without force of their own, and questions."""
 CUE = re.compile(
     r"(?P<potential>(?<=\w)不(?:上|下|了|动|出|开|起来|住|掉|进|着)(?!来))|"
-    r"不(?:建议|推荐|主张|提倡|支持|赞成|允许|鼓励)|(?:不|没有?)(?:必要|需要|用|必|须|需|宜|能|可以|可|得|要|准|许|该|应该|应|会|再|是|属于|考虑|再|太|大|很|怎么|敢|想|光|只)?|没有?|未(?:曾|能|见|发现|出现|检出|查见|闻及|触及|引出)?|无(?:需|须|法|明显)?"
+    r"不(?:建议|推荐|主张|提倡|支持|赞成|允许|鼓励)|(?:不|没有?)(?:必要|需要|用|必|须|需|宜|能够|能|可以|可|得|要|准|许|该|应该|应|会|再|是|属于|考虑|再|太|大|很|怎么|敢|想|光|只)?|没有?|未(?:曾|能|见|发现|出现|检出|查见|闻及|触及|引出)?|无(?:需|须|法|明显)?"
     r"|禁(?:止|忌|用|服|食)?|严禁|切忌|忌(?:用|食|口)?|切勿|勿|莫|(?<!特|分)别|休想|避(?:免|开)|杜绝|远离|戒(?:掉|除|断)?|停(?:用|服|掉|药|吃)?|慎(?:用|服|重)|排除|否认|拒绝|并非|绝非|非(?=\w)|尚未|从未|毫无|少(?![量许数年女见儿于尿精有气部白经])|欠(?=佳|好)|放下|防(?=\w)|免(?=\w)|拒"
 )
 """A cue takes with it the verb that carries it: what follows is what is denied."""
 END = re.compile(
-    r"[，。；！？!?;\n,:：]|但|却|可是|不过|而(?!已)|否则|因为|所以|因此|就(?=[可能会要是行])|才(?=[可能会要是行])|的话|(?<=.)(?:可以|应该|需要|必须|建议|请)|导致|引起|造成|的时候"
+    r"[，。；！？!?;\n,:：]|但|却|可是|不过|而(?!已)|否则|因为|所以|因此|就(?=[可能会要是行])|才(?=[可能会要是行])|的话|、(?=要|可|应|需)|[也还都就](?:要|可以)|应当|(?<=.)(?:可以|应该|需要|必须|建议|请)|导致|引起|造成|的时候"
 )
 CLAUSE = re.compile(r"[，。；！？!?;\n,:：]")
 BACK = 12
@@ -43,20 +44,22 @@ class Denial(NamedTuple):
 
 
 def denials(text: str) -> Iterator[Denial]:
-    """All denials of a folded text in which the entities are hidden, left to right."""
+    """All denials of a folded text in which the entities are hidden, left to right; each ends where the next begins."""
     plain = NONE.sub(lambda found: HIDDEN * len(found[0]), text)
+    cues = list(CUE.finditer(plain))
     opened = 0
-    for cue in CUE.finditer(plain):
-        stop = END.search(plain, cue.end(), cue.end() + REACH)
-        end = stop.start() if stop else min(len(plain), cue.end() + REACH)
-        if cue["potential"]:  # 闭不上, 吃不下: what cannot be done stands before
-            end = cue.end()
+    for cue, following in zip_longest(cues, cues[1:]):
         for mark in CLAUSE.finditer(plain, opened, cue.start()):
             opened = mark.end()
-        yield Denial(opened, cue.start(), cue.end(), end)
+        limit = min(following.start() if following else len(plain), cue.end() + REACH)
+        stop = END.search(plain, cue.end(), limit)
+        end = stop.start() if stop else limit
+        yield Denial(opened, cue.start(), cue.end(), cue.end() if cue["potential"] else end)
 
 
-_EMPTY = re.compile(r"(?:[吃用服喝做打涂抹擦选需要再去了的吧呢啊哦过着管治疗使好太多乱自行随便随意这个药它先也都是能可以\s]|处理|进行|选用|服用|食用|使用|饮用|应用)*")
+_EMPTY = re.compile(
+    r"(?:[吃用服喝做打涂抹擦选需要再去了的吧呢啊哦过着管治疗使好太多乱自行随便随意这个药它先也都是能可以\s]|处理|进行|选用|服用|食用|使用|饮用|应用)*"
+)
 
 
 def says_nothing(reach: str) -> bool:

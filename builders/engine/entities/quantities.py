@@ -1,6 +1,6 @@
 """Doses, frequencies, durations and measured values, each as one value in one unit.
 
-    0.5克 → 500 mg    一天三次 = tid = 早中晚各一次 → 3/day    半年复查一次 → 1/6 month    两周 → 14 day    38度5 → 38.5 ℃
+0.5克 → 500 mg    一天三次 = tid = 早中晚各一次 → 3/day    半年复查一次 → 1/6 month    两周 → 14 day    38度5 → 38.5 ℃
 """
 
 import re
@@ -10,22 +10,98 @@ from typing import NamedTuple
 from builders.engine.entities import numbers
 from builders.engine.entities.numbers import NUMBER, ONE
 
-MASS = {"g": 1000.0, "克": 1000.0, "mg": 1.0, "毫克": 1.0, "㎎": 1.0, "ug": 1e-3, "μg": 1e-3, "µg": 1e-3, "mcg": 1e-3, "微克": 1e-3}
+MASS = {
+    "g": 1000.0,
+    "克": 1000.0,
+    "mg": 1.0,
+    "毫克": 1.0,
+    "㎎": 1.0,
+    "ug": 1e-3,
+    "μg": 1e-3,
+    "µg": 1e-3,
+    "mcg": 1e-3,
+    "微克": 1e-3,
+}
 MASS |= {"kg": 1e6, "公斤": 1e6, "千克": 1e6, "斤": 5e5, "ng": 1e-6}
 VOLUME = {"ml": 1.0, "毫升": 1.0, "㎖": 1.0, "cc": 1.0, "l": 1000.0, "升": 1000.0}
 ACTIVITY = {"iu": 1.0, "u": 1.0, "单位": 1.0, "国际单位": 1.0, "万单位": 1e4, "万u": 1e4, "万iu": 1e4, "miu": 1e6}
 PIECES = {"片": "片", "粒": "粒", "颗": "粒", "枚": "粒", "丸": "粒", "袋": "袋", "包": "袋", "支": "支", "滴": "滴"}
 PIECES |= {"喷": "喷", "揿": "喷", "吸": "喷", "贴": "贴", "勺": "勺", "瓶": "瓶", "盒": "盒", "掀": "喷"}
-MEASURED = {"岁": "岁", "周岁": "岁", "℃": "℃", "度": "℃", "摄氏度": "℃", "%": "%", "次/分": "次/分", "次/分钟": "次/分", "级": "级", "期": "期"}
-MEASURED |= {"mmhg": "mmhg", "毫米汞柱": "mmhg", "cm": "cm", "厘米": "cm", "公分": "cm", "㎝": "cm", "倍": "倍", "个疗程": "疗程", "疗程": "疗程"}
-MEASURED |= {unit: unit for unit in ("mmol/l", "umol/l", "nmol/l", "pmol/l", "g/l", "mg/l", "mg/dl", "u/l", "iu/l", "iu/ml", "ng/ml", "kpa")}
-MEASURED |= {"μmol/l": "umol/l", "µmol/l": "umol/l", "copies/ml": "copies/ml", "拷贝": "copies/ml", "次": "次", "回": "次", "遍": "次"}
+MEASURED = {
+    "岁": "岁",
+    "周岁": "岁",
+    "℃": "℃",
+    "度": "℃",
+    "摄氏度": "℃",
+    "%": "%",
+    "次/分": "次/分",
+    "次/分钟": "次/分",
+    "级": "级",
+    "期": "期",
+}
+MEASURED |= {
+    "mmhg": "mmhg",
+    "毫米汞柱": "mmhg",
+    "cm": "cm",
+    "厘米": "cm",
+    "公分": "cm",
+    "㎝": "cm",
+    "倍": "倍",
+    "个疗程": "疗程",
+    "疗程": "疗程",
+}
+MEASURED |= {
+    unit: unit
+    for unit in ("mmol/l", "umol/l", "nmol/l", "pmol/l", "g/l", "mg/l", "mg/dl", "u/l", "iu/l", "iu/ml", "ng/ml", "kpa")
+}
+MEASURED |= {
+    "μmol/l": "umol/l",
+    "µmol/l": "umol/l",
+    "copies/ml": "copies/ml",
+    "拷贝": "copies/ml",
+    "次": "次",
+    "回": "次",
+    "遍": "次",
+}
 LENGTH = {"mm": 0.1, "毫米": 0.1, "㎜": 0.1, "m": 100.0, "米": 100.0}
-TIME = {"秒": "second", "分钟": "minute", "小时": "hour", "钟头": "hour", "个小时": "hour", "个钟头": "hour", "h": "hour", "天": "day", "日": "day"}
-TIME |= {"周": "week", "星期": "week", "礼拜": "week", "个星期": "week", "个礼拜": "week", "个月": "month", "月": "month", "年": "year", "晚": "day", "早": "day"}
+TIME = {
+    "秒": "second",
+    "分钟": "minute",
+    "小时": "hour",
+    "钟头": "hour",
+    "个小时": "hour",
+    "个钟头": "hour",
+    "h": "hour",
+    "天": "day",
+    "日": "day",
+}
+TIME |= {
+    "周": "week",
+    "星期": "week",
+    "礼拜": "week",
+    "个星期": "week",
+    "个礼拜": "week",
+    "个月": "month",
+    "月": "month",
+    "年": "year",
+    "晚": "day",
+    "早": "day",
+}
 TIME |= {"d": "day", "夜": "day", "晚上": "day", "min": "minute", "周年": "year"}
 UNITS = {**MASS, **VOLUME, **ACTIVITY, **PIECES, **MEASURED, **LENGTH, **TIME}
-LATIN = {"qd": "1/day", "bid": "2/day", "tid": "3/day", "qid": "4/day", "qn": "1/day", "hs": "1/day", "qod": "1/2 day", "qw": "1/7 day", "biw": "2/7 day"}
+GRADES = 4
+"""二度 is a grade; 37度 is a temperature."""
+LATIN = {
+    "qd": "1/day",
+    "bid": "2/day",
+    "tid": "3/day",
+    "qid": "4/day",
+    "qn": "1/day",
+    "hs": "1/day",
+    "qod": "1/2 day",
+    "qw": "1/7 day",
+    "biw": "2/7 day",
+}
 
 _LATIN_END = r"(?![a-z])"
 _UNIT = "|".join(
@@ -123,7 +199,8 @@ def _measured(amount: tuple[float, ...], unit: str, text: str) -> tuple[str, str
         return "dose", f"{numbers.written(amount)} {PIECES[unit]}"
     if unit in LENGTH:
         return "number", f"{numbers.written(amount, LENGTH[unit])} cm"
-    return "number", f"{numbers.written(_plain(text) if '/' in text else amount)} {MEASURED[unit]}"
+    name = "度" if unit == "度" and amount[0] <= GRADES else MEASURED[unit]
+    return "number", f"{numbers.written(_plain(text) if '/' in text else amount)} {name}"
 
 
 def duration(amount: tuple[float, ...], unit: str) -> str:

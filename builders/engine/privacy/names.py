@@ -36,8 +36,12 @@ FOLLOWS = re.compile(
     f"[{''.join(sorted(AFTER))}{COMPLAINS}]|建议|签[字名]|负责|怀孕|预约|早产|主刀|坐诊|回复|医[生师]|大夫|主任|教授|的号"
 )
 """What comes after a name that is no part of a longer word."""
+GOODS = re.compile(
+    "[片丸膏贴滴针液散汤茶囊粒征病癌炎瘤唑韦林定醇酯钠钾钙素]|胶囊|颗粒|注射|口服|单抗|综合|囊肿|试验|骨折|指数"
+)
+"""Shortly after a drug or a disease that begins like a name."""
 BOUNDARY = frozenset(
-    "好您你谢找问请是的挂叫给让跟看到在和与由经对了过听据托询教烦科院名为至被向往把从者及同陪拜见位室床号年说者医生老小长说为们我他她"
+    "下好您你谢找问请是的挂叫给让跟看到在和与由经对了过听据托询教烦科院名为至被向往把从者及同陪拜见位室床号年说者医生老小长说为们我他她"
 )
 NOT_NAMES = re.compile(any_of(words("not_names")))
 ENDINGS = words("endings")
@@ -69,7 +73,7 @@ LISTED = re.compile(
 )
 """A name in a list of facts about somebody: 「李梅，女，9岁」, 「李梅（身份证号…）」."""
 OWNER = re.compile(
-    rf"(?:(?<![一-龥])|(?<=[说问看拿取领叫给替帮把是找和跟])){FULL.replace(letters('surnames', 'doubtful_surnames'), letters('surnames'), 1).join(('(?P<hit>', ')'))}(?=的(?:药|报告|片子|化验|检查单|病历|号|手术|床|家属|家长|妈妈|爸爸|儿子|女儿|老公|老婆|爱人|检查结果|单子|CT|B超|快递|主治))"
+    rf"(?:(?<![一-龥])|(?<=[说问看拿取领叫给替帮把是找和跟请])){FULL.replace(letters('surnames', 'doubtful_surnames'), letters('surnames'), 1).join(('(?P<hit>', ')'))}(?=家[属长](?!院)|的(?:药|报告|片子|化验|检查单|病历|号|手术|床|家属|家长|妈妈|爸爸|儿子|女儿|老公|老婆|爱人|检查结果|单子|CT|B超|快递|主治))"
 )
 """Whose medicine, report or relative it is: 「叶秋的药」."""
 OLD_AND_YOUNG = re.compile(
@@ -78,6 +82,11 @@ OLD_AND_YOUNG = re.compile(
 AT_HOME = re.compile(
     r"(?:我家|我们家|咱家)(?:的|有个)?(?P<hit>(?!宝|孩|儿|女|小[孩朋]|老[大二三人公婆]|大[宝的]|二[宝胎]|三宝|[爸妈哥姐弟妹爷奶公婆叔姑舅姨]|现|已|刚|今|差|大概|出生|[男双龙]|早|[这那个住在有离也都是也])(?:(?![今快才刚满])[一-龥]){2})(?=今年|快|才|刚|[0-9一二三四五六七八九十两半]+个?半?[岁月])"
 )
+CALLED = re.compile(
+    rf"(?:小孩|孩子|宝宝|女儿|儿子|闺女|孙子|孙女|外孙|娃|宝贝)(?:的?名字|小名)?叫(?P<hit>(?!什|他|她|我|你|医|声|做|不|得|了|起|唤|醒|救|家|爸|妈){HAN}{{2}})(?=[,。!;]|$|今年|[0-9一二三四五六七八九十两半]+个?[岁月])"
+)
+"""What a child is called, surname or not."""
+OF = re.compile(rf"(?<=的)(?P<hit>[{letters('surnames')}][{''.join(sorted(GIVEN))}]{{2}})(?=[,。!?;]|$)")
 SIGNED = re.compile(rf"-{{2,}}[ ]?(?P<hit>[{letters('surnames')}]{HAN}{{1,2}})[ ]*$", re.MULTILINE)
 SOUNDS = "阿艾埃爱安奥巴拜比别波布卜达代迪德丁多尔法费夫甫格古哈海罕赫霍吉加江杰卡凯克孔库拉莱兰里力丽利林卢鲁伦罗洛马玛麦买曼米莫木穆娜乃南尼努诺帕派佩皮普齐其恰茜切萨赛沙莎山舍什斯苏索塔泰坦汤特提图吐托瓦万旺维温乌西希夏谢辛雅亚扬耶叶伊衣依尤于约扎则泽孜祖仁才让措卓央次旦增顿珠桑班姆热迈合伯凡"
 """Characters that names of other languages are written with."""
@@ -115,7 +124,7 @@ def _names(text: str) -> Iterator[tuple[int, int]]:
 
 def _written(text: str) -> Iterator[tuple[int, int]]:
     """Names that are told by how they are written."""
-    for pattern in (HIDDEN, ONLY_SURNAME, PET, LISTED, OWNER, OLD_AND_YOUNG, AT_HOME, MINORITY, SIGNED):
+    for pattern in (HIDDEN, ONLY_SURNAME, PET, LISTED, OWNER, OF, CALLED, OLD_AND_YOUNG, AT_HOME, MINORITY, SIGNED):
         for found in pattern.finditer(text):
             start = found.start("hit")
             if not _ends_a_word(text[max(0, start - 3) : start + 1]) and not NOT_NAMES.match(text, start):
@@ -147,7 +156,7 @@ def _begins(left: str, size: int) -> bool:
         and left[-1] not in SURNAMES | DOUBTFUL
         and not _ends_a_word(left[: len(left) - size + 1])
     )
-    return _bounded(left[:-size]) or sure
+    return sure or (_bounded(left[:-size]) and not _ends_a_word(left[: len(left) - size + 1]))
 
 
 def _full_name(name: str, surname: int) -> bool:
@@ -169,7 +178,7 @@ def _after_cue(text: str, start: int, *, sure: bool) -> int:
     """How many characters after a cue are a name; `sure` when the cue announces nothing but names."""
     ahead = text[start : start + LONGEST + 4]
     surname = 2 if ahead[:2] in DOUBLE else int(ahead[:1] in SURNAMES or ahead[:1] in DOUBTFUL)
-    if not surname or NOT_NAMES.match(ahead):
+    if not surname or NOT_NAMES.match(ahead) or (ahead[0] in VERBS and not sure):
         return 0
     sizes = (size for size in (surname + 2, surname + 1) if _given(ahead, surname, size, sure=sure))
     return next((size for size in sizes if sure or _stands_alone(ahead, size)), 0)
@@ -195,7 +204,7 @@ def _stands_alone(ahead: str, size: int) -> bool:
     following = ahead[size : size + 1]
     if _is_end(following):
         return following == "" or following not in "0123456789%.+-/"
-    if size > 2 and ahead[0] in SURNAMES:
+    if size > 2 and ahead[0] in SURNAMES and not GOODS.search(ahead, size):
         return True
     return FOLLOWS.match(ahead, size) is not None and (ahead[0] not in DOUBTFUL or size > 2)
 

@@ -16,7 +16,7 @@ from builders.engine.rehearsal.sentences import ASKS, closed, is_medical, senten
 from builders.engine.rehearsal.slips import invent_drug, slipped
 
 SLIP_SHARE = 0.12
-"""Share of rewritten answers, and of rewritten turns, with something wrong in them."""
+"""Share of first drafts, of an answer or of a whole dialogue, with one thing wrong in them."""
 STUBBORN_SHARE = 1 / 8
 """Share of the drafts complained about that come back as they were."""
 MISCOUNT_SHARE = 0.01
@@ -58,7 +58,10 @@ def rewritten(data: Mapping[str, Any], *, sample: object) -> dict[str, list[Turn
     key = json.dumps([sample, data], ensure_ascii=False)
     if again := data.get("again"):
         return {"turns": [{"n": one["n"], "text": _mended(said[one["n"]], one, key)} for one in again]}
-    turns = [{"n": n, "text": _turn(text, random_from("turn", key, n), slips=True)} for n, text in said.items()]
+    careless = random_from("careless", key)
+    at_risk = [n for n, text in said.items() if is_medical(text)] or list(said)
+    wrong = careless.choice(at_risk) if at_risk and careless.random() < SLIP_SHARE else None
+    turns = [{"n": n, "text": _turn(text, random_from("turn", key, n), slips=n == wrong)} for n, text in said.items()]
     return {"turns": _miscounted(turns, random_from("count", key))}
 
 
@@ -72,7 +75,7 @@ def _turn(text: str, rng: Random, *, slips: bool) -> str:
     told = "".join(tidied(text))
     lead = rng.choice(phrases().rewriting["asks" if ASKS.search((sentences(told) or [told])[0]) else "tells"])
     polite = told if BEGUN.match(told) else lead + told
-    return slipped(polite, rng) if slips and rng.random() < SLIP_SHARE else polite
+    return slipped(polite, rng) if slips else polite
 
 
 def _miscounted(turns: list[Turn], rng: Random) -> list[Turn]:

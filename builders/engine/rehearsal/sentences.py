@@ -6,7 +6,10 @@ from builders.engine.rehearsal.lexicon import entries_in
 
 SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;]*")
 CLAUSE = re.compile(r"[^，,、。！？!?；;：:\n]+")
-ASKS = re.compile(r"[？?]|(?:吗|(?<![什那这怎多])么|(?<![还着])呢)[。，\s]*$")
+ASKS = re.compile(
+    r"[？?]|(?:吗|(?<![什那这怎多])么|(?<![还着])呢|(?<=[^要从决并可])不|(?<=[^也都还应该就是很])没)[。，\s]*$"
+)
+"""A question mark, or words that leave none out: 发烧不, 化验没."""
 NUMBER = r"\d+(?:\.\d+)?(?:\s*[-~～至到]\s*\d+(?:\.\d+)?)?"
 UNIT = r"(?:mg|μg|ug|g|ml|mmHg|mmol/L|毫克|微克|克|毫升|毫米汞柱|片|粒|丸|袋|支|滴|包|℃|度|天|周|个月|年|小时|次|%|％)"
 AMOUNT = re.compile(rf"{NUMBER}\s*{UNIT}|[一二两三四五六半]\s*(?:片|粒|丸|袋|支|滴|包|毫克|毫升)", re.IGNORECASE)
