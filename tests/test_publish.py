@@ -15,6 +15,7 @@ from pathlib import Path
 
 import datasets
 import polars
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Outcome, outcome
@@ -428,6 +429,20 @@ def test_a_key_that_two_different_rows_have_names_both():
     assert f"one/{files} and two/{files}: two different rows have the key '乙2'" in made.talk
 
 
+def test_a_file_that_lies_about_an_id_is_not_joined_silently():
+    build("one", qa("乙1"), qa("乙2"))
+    build("two", qa("乙2"))
+    path = Path("two/polished_qa/train-00000-of-00001.parquet")
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("messages")
+    messages = pa.array([[{"role": "user", "content": "别的问题是什么"}]], table.schema.field(at).type)
+    pq.write_table(table.set_column(at, table.schema.field(at), messages), path)
+    restate("two", files={f"polished_qa/{name}": entry for name, entry in hashes(path.parent)})
+    made = publish("one", "two")
+    assert made.code == 2
+    assert f"{path}: row 1: have one key and one id, and other messages" in made.talk
+
+
 def test_folders_of_one_config_with_other_columns_are_named_with_the_column():
     build("one", qa("乙1"))
     build("two", qa("乙2"))
@@ -435,9 +450,7 @@ def test_folders_of_one_config_with_other_columns_are_named_with_the_column():
     table = pq.read_table(path)
     at = table.schema.get_field_index("department")
     pq.write_table(table.set_column(at, "department", [[1]]), path)
-    named = {f"polished_qa/{name}": entry for name, entry in hashes(path.parent)}
-    manifest = json.loads(Path("two/manifest.json").read_text())
-    Path("two/manifest.json").write_bytes(as_json({**manifest, "files": named}))
+    restate("two", files={f"polished_qa/{name}": entry for name, entry in hashes(path.parent)})
     made = publish("one", "two")
     assert made.code == 2
     assert f"{path}: column department is not as in one/polished_qa/train-00000-of-00001.parquet" in made.talk
@@ -506,9 +519,9 @@ def forget(folder="qa"):
     next(Path(folder).glob("*/train-*")).unlink()
 
 
-def restate(**stated):
-    manifest = json.loads(Path("qa/manifest.json").read_text())
-    Path("qa/manifest.json").write_bytes(as_json({**manifest, **stated}))
+def restate(folder="qa", **stated):
+    path = Path(folder, "manifest.json")
+    path.write_bytes(as_json({**json.loads(path.read_text()), **stated}))
 
 
 @pytest.mark.parametrize(
@@ -712,8 +725,7 @@ def test_the_next_push_goes_on_from_the_hub(push, hub, tmp_path):
 def test_a_single_build_does_not_replace_a_joined_release(push, hub):
     folders = three(6)
     push(*folders, "--out", "set")
-    restated = json.loads(Path("qa/manifest.json").read_text()) | {"version": "3.0.0"}
-    Path("qa/manifest.json").write_bytes(as_json(restated))
+    restate(version="3.0.0")
     refused = push("qa")
     assert refused.code == 2
     assert "holds a release that builders.publish joined" in refused.talk

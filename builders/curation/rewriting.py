@@ -133,8 +133,9 @@ class Rewriter:
 
     def _expansion(self, question: str, answer: str, made: Expanded) -> Verdict:
         """What the doctor states must be the answer; what the patient adds must be nothing new."""
-        stated = "".join(without_questions(turn.text) for turn in made.turns if turn.speaker == "doctor")
-        verdict = self._guard.compare(answer, stated)
+        said = [turn.text for turn in made.turns if turn.speaker == "doctor"]
+        verdict = self._guard.compare(answer, "\n".join(said))
+        stated = self._guard.compare(answer, "\n".join(map(without_questions, said)))  # to ask is to invent nothing
         known = {mention.value for mention in self._lexicon.mentions(f"{question}\n{answer}")}
         added = "\n".join(turn.text for turn in made.turns[1:] if turn.speaker == "patient")
         new = tuple(
@@ -142,7 +143,7 @@ class Rewriter:
             for mention in self._lexicon.mentions(added)
             if not mention.negated and mention.value not in known and mention.kind in NEWS
         )
-        return verdict._replace(invented=(*verdict.invented, *new))
+        return verdict._replace(invented=(*stated.invented, *new))
 
 
 def without_questions(text: str) -> str:

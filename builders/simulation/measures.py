@@ -89,20 +89,37 @@ def diagnoses(case: CaseFile, lexicon: Lexicon) -> set[str]:
 
 
 def contradictions(case: CaseFile, exchanges: Sequence[Exchange], lexicon: Lexicon) -> list[str]:
-    """Where the patient says otherwise than the case: has what is absent there, or the reverse, or another time or age."""
+    """Where the patient says otherwise than the case: has what is absent there, or the reverse, or another time or age.
+
+    What the case says both ways, and words that stand in it, contradict nothing.
+    """
     facts = case.facts_for("patient")
-    polarity = {
-        mention.value: (fact.name, mention.negated) for fact in facts for mention in _findings(fact.value, lexicon)
-    }
+    whole = _bare("".join(fact.value for fact in facts))
+    states = _states(facts, lexicon)
     found = []
     for exchange in exchanges:
         for mention in _findings(exchange.said, lexicon):
-            name, absent = polarity.get(mention.value, ("", mention.negated))
-            if absent != mention.negated and not _asks(exchange.said, mention):
-                found.append(f"{name}: {exchange.said[max(0, mention.start - 6) : mention.end + 4]}")
-        found += _other_number(facts, exchange, ASKS_HOW_LONG, "duration", lexicon)
-        found += _other_number(facts, exchange, ASKS_AGE, "age", lexicon)
+            name, absent = states.get(mention.value, ("", mention.negated))
+            words = exchange.said[max(0, mention.start - 4) : mention.end + 2]
+            if absent != mention.negated and _bare(words) not in whole and not _asks(exchange.said, mention):
+                found.append(f"{name}: {words}")
+        if ASKS_HOW_LONG.search(exchange.asked):
+            found += _other_values(facts, exchange.said, re.compile(r"^duration \S+ (day|week|month|year)$"), lexicon)
+        if ASKS_AGE.search(exchange.asked):
+            found += _other_values(facts, exchange.said, re.compile(r"^number \S+ 岁$"), lexicon)
     return found
+
+
+def _states(facts: Sequence[Fact], lexicon: Lexicon) -> dict[str, tuple[str, bool]]:
+    """Finding to (fact, absent), for those that the case states one way only."""
+    stated: dict[str, set[tuple[str, bool]]] = {}
+    for fact in facts:
+        denied = bool(NOTHING.match(fact.value) and DENIES.search(fact.value))
+        text = fact.name if denied or fact.value == "有" else fact.value
+        for mention in _findings(text, lexicon):
+            if not _asks(text, mention):
+                stated.setdefault(mention.value, set()).add((fact.name, denied or mention.negated))
+    return {value: next(iter(ways)) for value, ways in stated.items() if len({absent for _, absent in ways}) == 1}
 
 
 def leaks(case: CaseFile, doctor: Sequence[str], patient: Sequence[str], lexicon: Lexicon) -> list[str]:
@@ -130,15 +147,14 @@ LONG_ENOUGH = 6
 """Characters of a finding from which hearing most of it is no chance."""
 
 
-def _other_number(
-    facts: Iterable[Fact], exchange: Exchange, asks: re.Pattern[str], kind: str, lexicon: Lexicon
-) -> list[str]:
-    """A time or an age, given when asked for, that the case does not have."""
-    if not asks.search(exchange.asked):
-        return []
-    known = {mention.value for fact in facts for mention in lexicon.mentions(fact.value) if mention.kind == kind}
-    said = [mention for mention in lexicon.mentions(exchange.said) if mention.kind == kind]
-    return [f"{kind}: {mention.text}" for mention in said if known and mention.value not in known]
+def _other_values(facts: Iterable[Fact], said: str, wanted: re.Pattern[str], lexicon: Lexicon) -> list[str]:
+    """Times or ages in the patient's answer that the case does not have, when it has any; `wanted` is KIND VALUE."""
+
+    def values(text: str) -> list[str]:
+        return [named for m in lexicon.mentions(text) if wanted.match(named := f"{m.kind} {m.value}")]
+
+    known = {value for fact in facts for value in values(fact.value)}
+    return [value for value in values(said) if known and value not in known]
 
 
 def _asks(text: str, mention: Mention) -> bool:

@@ -139,6 +139,8 @@ def denials(one: Reading, other: Reading) -> Iterator[Found]:
 def _gone(denied: Denied, one: Reading, other: Reading) -> bool:
     if any(_same(denied, there) for there in other.denied):
         return _turned(denied, one, other)
+    if any(_same_topic(denied, there) for there in other.denied):
+        return not denied.back and _openly(denied, other.clauses)
     return _openly(denied, other.clauses) or _names_something(denied, one.mentions)
 
 
@@ -155,11 +157,14 @@ def _turned(denied: Denied, one: Reading, other: Reading) -> bool:
 
 def _same(one: Denied, other: Denied) -> bool:
     direct = max(share(one.focus, other.focus), share(other.focus, one.focus))
-    crossed = min(
-        1.0 if other.back and not one.back else share(one.focus, other.around),
-        1.0 if one.back and not other.back else share(other.focus, one.around),
-    )
+    crossed = min(share(one.focus, other.around), share(other.focus, one.around))
     return max(direct, crossed) >= SAME_ENOUGH
+
+
+def _same_topic(one: Denied, other: Denied) -> bool:
+    """拔牙没用 and 拔牙并不能解决问题: what stands before the one cue stands before the other."""
+    back, ahead = (one, other) if one.back else (other, one)
+    return back.back and not ahead.back and share(back.focus, ahead.around) >= SAME_ENOUGH
 
 
 def _openly(denied: Denied, clauses: Sequence[Clause]) -> bool:

@@ -14,7 +14,7 @@ from builders.engine.entities import negation
 from builders.engine.entities.automaton import Words
 from builders.engine.entities.mentions import Mention, folded
 
-SENTENCE = re.compile(r"[^，。；！？!?;\n,:：]+")
+SENTENCE = re.compile(rf"(?:(?!{negation.MARK}).)+")
 FILLERS = frozenset(
     "的了吗呢吧啊哦也都还就才再又很太更最请您你我他她它们这那个会要能可以是有在到对把被给让与和及或并而且但所为因如若则即便去来着过得地时候后之其该应需建议予吃喝饮服用做使食进行目前现在先暂时已经曾开始情况一些点下不没无未别勿 \ue000、“”\"'（）()《》[]_"
 )

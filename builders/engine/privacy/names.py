@@ -178,7 +178,7 @@ def _after_cue(text: str, start: int, *, sure: bool) -> int:
     """How many characters after a cue are a name; `sure` when the cue announces nothing but names."""
     ahead = text[start : start + LONGEST + 4]
     surname = 2 if ahead[:2] in DOUBLE else int(ahead[:1] in SURNAMES or ahead[:1] in DOUBTFUL)
-    if not surname or NOT_NAMES.match(ahead) or (ahead[0] in VERBS and not sure):
+    if not surname or NOT_NAMES.match(ahead) or (ahead[0] in VERBS - {"查"} and not sure):
         return 0
     sizes = (size for size in (surname + 2, surname + 1) if _given(ahead, surname, size, sure=sure))
     return next((size for size in sizes if sure or _stands_alone(ahead, size)), 0)

@@ -28,7 +28,7 @@ from builders.engine.publication.choosing import Chosen, Fate
 from builders.engine.publication.folders import Config, in_order
 from builders.engine.publication.pool import Pool
 from builders.engine.release import hashes
-from cards.publication import Arrows, ConfigFacts, PublicationFacts, clusters, measured
+from cards.publication import Arrows, ConfigFacts, Made, PublicationFacts, clusters, measured
 from cards.version import Difference
 from schemas.base import canonical
 
@@ -152,7 +152,7 @@ def write_manifest(draft: Path, content: Content, version: str) -> None:
         "code_version": facts.code_version,
         "settings": facts.settings,
         "teachers": _union(one["teachers"] for one in configs.values()),
-        "prompts": {name: digest for one in configs.values() for name, digest in one["prompts"].items()},
+        "prompts": _prompts(made for one in facts.configs for made in one.made),
         "ledger_digest": _digest([one["ledger_digest"] for one in configs.values()]),
         "splits": facts.splits,
         "rehearsal": facts.rehearsal,
@@ -173,7 +173,7 @@ def _entry(config: ConfigFacts) -> dict[str, Any]:
         "rehearsal": config.rehearsed > 0,
         "builder": "+".join(_union([one.builder] for one in made)),
         "teachers": _union(one.teachers for one in made),
-        "prompts": {name: digest for one in made for name, digest in one.prompts.items()},
+        "prompts": _prompts(made),
         "ledger_digest": _digest([one.ledger_digest for one in made]),
         "arrows": config.arrows.model_dump(),
         "made": [one.model_dump(mode="json") for one in made],
@@ -183,6 +183,15 @@ def _entry(config: ConfigFacts) -> dict[str, Any]:
 def _union(several: Iterable[Sequence[str]]) -> list[str]:
     """What they say, each once, in order."""
     return list(dict.fromkeys(one for some in several for one in some))
+
+
+def _prompts(several: Iterable[Made]) -> dict[str, str]:
+    """Prompt name -> SHA-256; of a prompt that builds had in different words all, joined by "+"."""
+    digests: dict[str, list[str]] = {}
+    for made in several:
+        for name, digest in made.prompts.items():
+            digests.setdefault(name, []).append(digest)
+    return {name: "+".join(dict.fromkeys(found)) for name, found in digests.items()}
 
 
 def _digest(digests: list[str]) -> str:

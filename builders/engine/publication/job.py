@@ -41,7 +41,7 @@ def publish(settings: "Publish", out: Path) -> int:
         print(f"stopped: {lost}; the same command goes on where it stood", file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print(f"ended at once; what stood in {out} stands there still", file=sys.stderr)
+        print("ended at once; run the same command again", file=sys.stderr)
         return STOPPED
     except OSError as wrong:
         raise InputError(f"{wrong.filename or out}: {wrong.strerror or wrong}") from None

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from builders.engine.rehearsal.conversation import Conversation, Reply, says_goodbye
 from builders.engine.rehearsal.phrases import phrases, question_for
-from builders.engine.rehearsal.sentences import CLAUSE, closed, sentences
+from builders.engine.rehearsal.sentences import CLAUSE, closed, joined, sentences
 
 SHARES: dict[str, float] = {"premature": 0.04, "leaks": 0.02, "endless": 0.02, "stays": 0.02}
 """Shares of the doctors who name the conclusion without asking, betray the chart, ask for ever, never say goodbye."""
@@ -105,7 +105,7 @@ def _conclusion(plan: Plan, told: Conversation, rng: Random) -> str:
     else:
         reason, verdict = rng.choice(words["reasons"]), rng.choice(words["concludes"])
         parts.append(reason.replace("{said}", _complaint(told)) + verdict.replace("{conclusion}", named))
-    return "".join([*parts, words["advises"], *_advice(knows, words["general_advice"]), rng.choice(words["warns"])])
+    return joined([*parts, words["advises"], *_advice(knows, words["general_advice"]), rng.choice(words["warns"])])
 
 
 def _complaint(told: Conversation) -> str:

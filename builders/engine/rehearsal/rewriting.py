@@ -12,7 +12,7 @@ from typing import Any
 
 from builders.engine.rehearsal.lexicon import random_from
 from builders.engine.rehearsal.phrases import phrases
-from builders.engine.rehearsal.sentences import ASKS, closed, is_medical, sentences
+from builders.engine.rehearsal.sentences import ASKS, closed, is_medical, joined, sentences
 from builders.engine.rehearsal.slips import invent_drug, slipped
 
 SLIP_SHARE = 0.12
@@ -46,8 +46,8 @@ def polished(data: Mapping[str, Any], *, sample: object) -> str:
         return str(draft)
     courtesy = phrases().rewriting
     greeting, closing = rng.choice(courtesy["greetings"]), rng.choice(courtesy["closings"])
-    told = "".join(tidied(answer))
-    whole = greeting + told + (closing if len(told) >= SHORT_ANSWER else "")
+    told = joined(tidied(answer))
+    whole = greeting + (joined([told, closing]) if len(told) >= SHORT_ANSWER else told)
     slips = not draft and rng.random() < SLIP_SHARE
     return slipped(whole, rng) if slips else whole
 
@@ -72,7 +72,7 @@ def _mended(text: str, complaint: Mapping[str, Any], key: str) -> str:
 
 def _turn(text: str, rng: Random, *, slips: bool) -> str:
     """One turn, politely; it asks when it asked before, and only then."""
-    told = "".join(tidied(text))
+    told = joined(tidied(text))
     lead = rng.choice(phrases().rewriting["asks" if ASKS.search((sentences(told) or [told])[0]) else "tells"])
     polite = told if BEGUN.match(told) else lead + told
     return slipped(polite, rng) if slips else polite
@@ -123,8 +123,8 @@ def _doctor_turns(answer: str, count: int, rng: Random) -> list[str]:
     told = count - asked
     bank = words["questions"]
     questions = [bank[place % len(bank)] for place in rng.sample(range(max(asked, len(bank))), asked)]
-    parts = ["".join(said[place * len(said) // told : (place + 1) * len(said) // told]) for place in range(told)]
-    checked = [part + rng.choice(words["checks"]) for part in map(closed, parts[:-1])]
+    parts = [joined(said[place * len(said) // told : (place + 1) * len(said) // told]) for place in range(told)]
+    checked = [joined([closed(part), rng.choice(words["checks"])]) for part in parts[:-1]]
     return [f"您好，{text}" if place == 0 else text for place, text in enumerate([*questions, *checked, parts[-1]])]
 
 

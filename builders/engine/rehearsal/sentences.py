@@ -1,6 +1,7 @@
 """Chinese prose in pieces: sentences and clauses, which of them ask, and which have medical content."""
 
 import re
+from collections.abc import Iterable
 
 from builders.engine.rehearsal.lexicon import entries_in
 
@@ -10,6 +11,9 @@ ASKS = re.compile(
     r"[？?]|(?:吗|(?<![什那这怎多])么|(?<![还着])呢|(?<=[^要从决并可])不|(?<=[^也都还应该就是很])没)[。，\s]*$"
 )
 """A question mark, or words that leave none out: 发烧不, 化验没."""
+WONDERS = re.compile(r"什么|啥|哪|怎么|怎样|多久|多长|多少|几|还是|是否|有无|谁|(?P<twice>[一-鿿])[不没](?P=twice)")
+"""Words of a question that also stand in statements: what ends on neither mark is left without one."""
+ENDS = "。！？!?"
 NUMBER = r"\d+(?:\.\d+)?(?:\s*[-~～至到]\s*\d+(?:\.\d+)?)?"
 UNIT = r"(?:mg|μg|ug|g|ml|mmHg|mmol/L|毫克|微克|克|毫升|毫米汞柱|片|粒|丸|袋|支|滴|包|℃|度|天|周|个月|年|小时|次|%|％)"
 AMOUNT = re.compile(rf"{NUMBER}\s*{UNIT}|[一二两三四五六半]\s*(?:片|粒|丸|袋|支|滴|包|毫克|毫升)", re.IGNORECASE)
@@ -37,11 +41,16 @@ def first_clause(text: str, *, longest: int) -> str:
 
 
 def closed(sentence: str) -> str:
-    """A sentence with a mark at its end: a question mark where it asks."""
+    """A sentence with a mark at its end: a question mark where it asks, none where that is hard to tell."""
     bare = sentence.rstrip(" ，,、；;：:~～.")
-    if bare[-1:] in "。！？!?":
+    if bare[-1:] in ENDS:
         return bare
-    return bare + ("？" if ASKS.search(bare) else "。")
+    return bare + ("？" if ASKS.search(bare) else "" if WONDERS.search(bare) else "。")
+
+
+def joined(said: Iterable[str]) -> str:
+    """Sentences as a text, a line break after those without a mark."""
+    return "".join(sentence if sentence[-1:] in ENDS else f"{sentence}\n" for sentence in said).rstrip("\n")
 
 
 def names_something(sentence: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from builders.engine.rehearsal.phrases import phrases
-from builders.engine.rehearsal.sentences import AMOUNT, names_something, sentences
+from builders.engine.rehearsal.sentences import AMOUNT, joined, names_something, sentences
 
 Slip = Callable[[str, Random], str]
 """Gives the text back as it is where there is nothing to get wrong."""
@@ -87,7 +87,7 @@ def lose_sentence(text: str, rng: Random) -> str:
     if len(said) < 2 or not lost:
         return text
     del said[rng.choice(lost)]
-    return "".join(said)
+    return joined(said)
 
 
 SLIPS: tuple[Slip, ...] = (
