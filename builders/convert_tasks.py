@@ -30,6 +30,7 @@ class ConvertTasks(BuildSettings):
     """Turn labelled sets for medical language tasks into instructions whose answers are known."""
 
     command: ClassVar[str] = "convert_tasks"
+    data_flags: ClassVar[tuple[str, ...]] = ("source",)
 
     source: CliPositionalArg[tuple[str, ...]] = ()
     """Labelled sets: JSON, JSON Lines, tab-separated lines, or a folder of them; none for --task self_cognition."""

@@ -31,6 +31,7 @@ class SimulateDialogues(BuildSettings):
     """Have a patient model and a doctor model hold consultations over case files."""
 
     command: ClassVar[str] = "simulate_dialogues"
+    data_flags: ClassVar[tuple[str, ...]] = ("cases",)
 
     cases: tuple[str, ...]
     """Where the cases come from: case files, a knowledge graph, or real questions, answers and consultations."""

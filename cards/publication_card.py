@@ -181,7 +181,7 @@ def _alike(facts: PublicationFacts) -> str:
         f"has {facts.largest_cluster:,}), and no cluster stands in two splits."
     )
     return (
-        f"## Near-duplicates\n\nRemoved was what repeats a kept row: {what} with an exact Jaccard similarity of {at} or more. The "
+        f"## Near-duplicates\n\nRemoved was what repeats a row before it: {what} with an exact Jaccard similarity of {at} or more. The "
         f"order of precedence: {', '.join(facts.settings['order'])}; within a config that of its rows.\n\n{found}\n\n{clusters}"
     )
 

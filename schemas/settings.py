@@ -71,6 +71,9 @@ class Settings(BaseSettings):
 class BuildSettings(Settings):
     """The flags that every builder shares."""
 
+    data_flags: ClassVar[tuple[str, ...]] = ()
+    """Settings that name data sets by a path or a name on the Hub."""
+
     teacher: str | None = None
     """Model that writes, as MODEL[@ENDPOINT], e.g. gpt-5-mini@openai; `rehearsal` needs no key and costs nothing."""
     base_url: str | None = None
@@ -142,9 +145,11 @@ class BuildSettings(Settings):
             "pr",
         }
         record = self.model_dump(mode="json", exclude=kept_out | {"max_usd", "max_total_tokens", "price", "base_url"})
-        return record | {
-            name: _without_folders(value) for name, value in self if name in record and _holds_paths(value)
+        paths = {name: _without_folders(value) for name, value in self if name in record and _holds_paths(value)}
+        named = {
+            name: [Path(one).name if Path(one).exists() else one for one in record[name]] for name in self.data_flags
         }
+        return record | paths | named
 
 
 def _holds_paths(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """The flags of builders that start from real questions, answers and consultations."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import field_validator
 from pydantic_settings import CliPositionalArg
@@ -10,6 +11,8 @@ from schemas.settings import BuildSettings
 
 class SourceSettings(BuildSettings):
     """Where real rows come from, how they are understood, and what they are checked with."""
+
+    data_flags: ClassVar[tuple[str, ...]] = ("source",)
 
     source: CliPositionalArg[tuple[str, ...]]
     """Real rows: JSON, JSON Lines, CSV (GB18030, too) or Parquet, a folder of them, or ORG/NAME[@REVISION] on the Hub."""

@@ -402,7 +402,7 @@ def test_the_version_says_what_became_of_the_rows_and_old_ones_keep_their_split(
 def test_a_release_can_go_on_from_that_of_a_single_builder():
     three()
     made = publish("ins", "qa", "--previous", "qa")
-    assert made.said["version"] in ("1.1.0", "2.0.0")
+    assert made.said["version"] == "1.1.0"  # 40 rows of another config were added
     was = dict(rows_of("polished_qa", "qa").select("key", "split").iter_rows())
     assert dict(rows_of("polished_qa").select("key", "split").iter_rows()) == was
     refused = publish("ins", "--previous", "talks", out="other")

@@ -129,7 +129,9 @@ def test_every_doctors_turn_is_rewritten_and_asks_if_and_only_if_it_asked_before
     ("raw", "ending"),
     [
         ("有痰么", "有痰么？"),
-        ("那没什么", "那没什么。"),
+        ("发烧不", "发烧不？"),
+        ("多喝水", "多喝水。"),
+        ("那没什么", "那没什么"),
         ("？？？", "？？？"),
         ("。。。", "。。。"),
         ("[图片1]", "[图片1]。"),

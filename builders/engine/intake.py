@@ -12,8 +12,8 @@ from builders.engine.errors import Reject
 from builders.engine.privacy.find import unresolved
 from builders.engine.privacy.mask import mask_all
 from builders.sources.consultations import Broken, Consultation, Format, Read
-from builders.sources.formats.data_files import data_files
 from builders.sources.known import count_rows, detect, format_of, read_consultations
+from builders.sources.raw_rows import files_of
 from schemas.base import Figure, Provenance
 from schemas.settings import BuildSettings, InputError
 from schemas.source_settings import SourceSettings, columns_of
@@ -94,8 +94,7 @@ def files_described(paths: Iterable[Path], about: str) -> tuple[str, ...]:
 
 def described(inputs: tuple[str, ...], about: str) -> tuple[str, ...]:
     """Each input for the card: its name and the SHA-256 over its files."""
-    files = {name: [file.path for file in data_files(name)] for name in inputs}
-    return tuple(f"{Path(name).name} ({about}, sha256 {_digest(paths)})" for name, paths in files.items())
+    return tuple(f"{Path(name).name} ({about}, sha256 {_digest(files_of(name))})" for name in inputs)
 
 
 def scratch_of(settings: BuildSettings) -> Path:

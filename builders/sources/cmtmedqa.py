@@ -30,7 +30,7 @@ def consultation(row: Mapping[str, Any]) -> Consultation:
 FORMAT = Format(
     name="cmtmedqa",
     about="CMtMedQA of Zhongjing: multi-turn consultations, and safety questions",
-    license="MIT",
+    license="Apache-2.0",
     consultation=consultation,
     fits=lambda row: columns(row, "cate1", "history") or columns(row, "instruct", "output"),
 )

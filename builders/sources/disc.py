@@ -33,7 +33,7 @@ def _fits(row: Mapping[str, Any]) -> bool:
 FORMAT = Format(
     name="disc",
     about="DISC-MedLLM: consultations of patient and doctor, or user and assistant",
-    license="Apache-2.0",
+    license="LicenseRef-research-only",
     consultation=consultation,
     fits=_fits,
 )

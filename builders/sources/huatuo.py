@@ -27,7 +27,7 @@ def _fits(row: Mapping[str, Any]) -> bool:
 FORMAT = Format(
     name="huatuo",
     about="HuatuoGPT's training data: a list of texts that begin with 问： and 答：",
-    license="Apache-2.0",
+    license="",
     consultation=consultation,
     fits=_fits,
 )

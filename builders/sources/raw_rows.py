@@ -106,6 +106,11 @@ def files_of_lines(name: str) -> list[Path]:
     return [] if any(kind_of(file) for file in files) else [file for file in files if file.suffix.lower() == LINES]
 
 
+def files_of(name: str) -> list[Path]:
+    """The files an input means, of lines or of tables; raises InputError when there are none."""
+    return files_of_lines(name) or [file.path for file in data_files(name)]
+
+
 def tabbed_lines(files: Sequence[Path]) -> Iterator[tuple[str, list[str], str]]:
     """(place, fields, line) of every line of files without a header whose fields are parted by tabs."""
     for path in files:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from builders.engine.errors import Reject
 from builders.sources.consultations import Broken, RawRow
 from builders.sources.fields import id_of, shown
-from builders.sources.formats.data_files import data_files
-from builders.sources.raw_rows import first_rows, mostly
+from builders.sources.raw_rows import files_of, first_rows, mostly
 from builders.tasks.examples import Example, Labelled
 from builders.tasks.labels import parse, render
 from builders.tasks.pairs import files_of_pairs, rows_of_pairs
@@ -60,7 +59,7 @@ def described(known: TaskSet, inputs: Sequence[str]) -> tuple[str, ...]:
 
 def _digest(known: TaskSet, name: str) -> str:
     whole = hashlib.sha256()
-    files = files_of_pairs(name) if known.rows is rows_of_pairs else [file.path for file in data_files(name)]
+    files = files_of_pairs(name) if known.rows is rows_of_pairs else files_of(name)
     for path in files:
         with path.open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())

@@ -28,7 +28,7 @@ class Words(Generic[V]):
         self._lengths = {head: sorted(found, reverse=True) for head, found in lengths.items()}
 
     def find(self, text: str) -> Iterator[tuple[int, int, V]]:
-        """(start, end, what it stands for). A Latin word counts only where no Latin letter or digit touches it."""
+        """(start, end, what it stands for). A Latin word counts only where no Latin letter or digit touches it; 维生素D400 is 维生素D."""
         lengths, words = self._lengths, self._words
         at, last = 0, len(text) - HEAD
         while at <= last:
@@ -46,7 +46,12 @@ class Words(Generic[V]):
 def _stands_alone(text: str, start: int, end: int) -> bool:
     return not (
         (start and _latin(text[start]) and _latin(text[start - 1]))
-        or (end < len(text) and _latin(text[end - 1]) and _latin(text[end]))
+        or (
+            end < len(text)
+            and _latin(text[end - 1])
+            and _latin(text[end])
+            and not (text[end].isdigit() and not _latin(text[start]))
+        )
     )
 
 

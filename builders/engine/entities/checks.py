@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from builders.engine.entities.clauses import Clause, Denied, Reading, share
@@ -15,12 +16,18 @@ WORDS = Path(__file__).parent / "words"
 IN_PASSING = frozenset((WORDS / "in_passing.txt").read_text(encoding="utf-8").split())
 """Named by every polite explanation: neither their loss nor their coming is held against a text."""
 COMFORT = re.compile("|".join((WORDS / "comfort.txt").read_text(encoding="utf-8").split()))
+TOO_SOFT = frozenset({"好"})
+"""Of 不好 and 欠佳: a rewriter says 变差."""
 SAME_ENOUGH = 0.5
 """Share of what is denied that must stand in the other text's denial."""
-OPENLY = 0.6
+OPENLY = 0.7
 """Share of what one text denies that, said openly by the other, turns it round."""
 RIVAL = 0.6
 """Share of the best likeness at which another clause still counts as the same one."""
+PAIR = 2
+"""Characters of a name that stand together by chance."""
+PLAIN_CUES = frozenset("不没无未别勿莫")
+"""First characters of cues that deny anything; 停, 禁, 忌 and 避 tell more of what they deny."""
 TWINS = 0.75
 """Share at which two clauses are one and the same, but for amounts, sides and denials."""
 LEAST_TOPIC = 2
@@ -41,12 +48,17 @@ def names(one: Reading, other: Reading) -> Iterator[Found]:
 
 
 def _apart(mention: Mention, other: Reading) -> bool:
-    """Its characters stand in one clause with others between: 肾结石, 肾脏有0.6厘米的结石."""
+    """Said in other words (癌, 恶性肿瘤), or its characters stand apart: 肾结石, 肾脏有0.6厘米的结石. Never of a drug."""
+    if any(mention.value in clause.topic for clause in other.clauses):
+        return True
     if mention.kind == "drug":
         return False
-    letters = ".*".join(map(re.escape, folded(mention.text)))
-    plain = folded(other.text)
-    return any(re.search(letters, plain[clause.start : clause.end]) for clause in other.clauses)
+    letters, plain = folded(mention.text), folded(other.text)
+    pieces = [plain[clause.start : clause.end] for clause in other.clauses]
+    if any(re.search(".*".join(map(re.escape, letters)), piece) for piece in pieces):
+        return True
+    joined = [one + two for one, two in zip_longest(pieces, pieces[1:], fillvalue="")]
+    return (len(letters) > PAIR or mention.kind == "test") and any(set(letters) <= set(piece) for piece in joined)
 
 
 def amounts(one: Reading, other: Reading) -> Iterator[Found]:
@@ -58,7 +70,7 @@ def amounts(one: Reading, other: Reading) -> Iterator[Found]:
 
 
 def _amounts_of(reading: Reading) -> set[str]:
-    return {form for mention in reading.mentions if mention.kind in {*AMOUNTS, "ordinal"} for form in _forms(mention)}
+    return {form for mention in reading.mentions if mention.kind in {*AMOUNTS, "vague"} for form in _forms(mention)}
 
 
 def _forms(mention: Mention) -> set[str]:
@@ -132,7 +144,7 @@ def _twin(clause: Clause, ours: Sequence[Clause], theirs: Sequence[Clause]) -> l
 def denials(one: Reading, other: Reading) -> Iterator[Found]:
     """What one text denies and the other says openly, or no longer denies."""
     for denied in one.denied:
-        if denied.focus and not COMFORT.search(denied.text) and _gone(denied, one, other):
+        if denied.focus - TOO_SOFT and not COMFORT.search(denied.text) and _gone(denied, one, other):
             yield "negation", "".join(sorted(denied.focus)), denied.text
 
 
@@ -158,7 +170,8 @@ def _turned(denied: Denied, one: Reading, other: Reading) -> bool:
 def _same(one: Denied, other: Denied) -> bool:
     direct = max(share(one.focus, other.focus), share(other.focus, one.focus))
     crossed = min(share(one.focus, other.around), share(other.focus, one.around))
-    return max(direct, crossed) >= SAME_ENOUGH
+    stopped = one.cue == other.cue and one.cue not in PLAIN_CUES and _same_topic(one, other)
+    return stopped or max(direct, crossed) >= SAME_ENOUGH
 
 
 def _same_topic(one: Denied, other: Denied) -> bool:

@@ -51,6 +51,8 @@ class Denied(NamedTuple):
     """What is denied: what follows the cue, else what stands before it."""
     around: frozenset[str]
     """The focus and the rest of its clause up to there."""
+    cue: str
+    """Its first character."""
     back: bool
     """The focus stands before the cue: 头孢不能吃."""
     place: int
@@ -88,7 +90,8 @@ def read(text: str, mentions: Sequence[Mention]) -> Reading:
     content = _Content(plain, mentions)
     denials = list(negation.denials(masked))
     spans = [(found.start(), found.end()) for found in SENTENCE.finditer(plain)]
-    denied = [_denied(found, content, spans, plain) for found in denials]
+    taken = {one.value for one in mentions if one.kind == "drug"}
+    denied = [_denied(found, content, spans, plain, taken) for found in denials]
     return Reading(text, mentions, list(_clauses(spans, plain, content, denials, mentions)), denied)
 
 
@@ -108,7 +111,7 @@ class _Content:
     def __init__(self, plain: str, mentions: Sequence[Mention]) -> None:
         self._units: list[tuple[int, str]] = []
         last = 0
-        for mention in (one for one in mentions if one.kind != "ordinal"):
+        for mention in (one for one in mentions if one.kind != "vague"):
             if mention.start < last:
                 continue
             self._units += _characters(plain, last, mention.start)
@@ -143,17 +146,23 @@ def _same() -> tuple[Words[str], dict[str, str]]:
     return Words({word: first for word, first in means.items() if len(word) > 1}), single
 
 
-def _denied(found: negation.Denial, content: _Content, spans: Sequence[tuple[int, int]], plain: str) -> Denied:
-    focus = frozenset(content.between(found.start, found.end))
+def _denied(
+    found: negation.Denial, content: _Content, spans: Sequence[tuple[int, int]], plain: str, drugs: set[str]
+) -> Denied:
+    ahead = frozenset(content.between(found.start, found.end))
     before = frozenset(content.between(found.before, found.cue))
-    text = plain[found.cue : found.end]
-    if not focus and not before:
+    if not ahead and not before:
         earlier = [span for span in spans if span[1] <= found.before]
         before = frozenset(content.between(*earlier[-1])) if earlier else before
-    if not focus:
-        text = plain[found.before : found.end]
-    place = next((number for number, span in enumerate(spans) if span[0] <= found.cue < span[1]), -1)
-    return Denied(text, focus or before, focus | before, back=not focus, place=place)
+    back = not ahead or (sum(map(_weight, ahead)) == 1 and bool(before & drugs))  # 头孢不能吃, 阿司匹林不能碰
+    return Denied(
+        text=plain[found.before if back else found.cue : found.end],
+        focus=before if back else ahead,
+        around=ahead | before,
+        cue=plain[found.cue],
+        back=back,
+        place=next((number for number, span in enumerate(spans) if span[0] <= found.cue < span[1]), -1),
+    )
 
 
 def _clauses(

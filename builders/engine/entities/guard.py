@@ -5,7 +5,7 @@ verdict.lost        # (Change(kind="dose", value="5 ml", text="5ml"),)
 verdict.invented    # (Change(kind="dose", value="10 ml", text="10毫升"),)
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from builders.engine.entities import checks, clauses, qualifiers
@@ -76,5 +76,5 @@ def _differences(one: Reading, other: Reading) -> Iterator[checks.Found]:
 
 def _guarded(reading: Reading) -> int:
     """How many different things of a text are guarded."""
-    mentions = {(one.kind, one.value) for one in reading.mentions if one.kind not in {"symptom", "ordinal"}}
+    mentions = {(one.kind, one.value) for one in reading.mentions if one.kind not in {"symptom", "vague"}}
     return len(mentions) + len(set(reading.denied))

@@ -14,7 +14,7 @@ class Mention(NamedTuple):
     """One thing that a text speaks of."""
 
     kind: str
-    """disease, symptom, drug, test, dose, frequency, duration, number, ordinal or side."""
+    """disease, symptom, drug, test, dose, frequency, duration, number, side or vague (第10天, 每天)."""
     start: int
     end: int
     text: str

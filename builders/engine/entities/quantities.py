@@ -110,11 +110,12 @@ _UNIT = "|".join(
     if unit not in {"晚", "早", "夜", "d", "晚上"}
 )
 _PERIOD = "|".join(re.escape(unit) for unit in sorted(TIME, key=len, reverse=True) if unit not in {"秒"})
-_BARE = r"(?:每|一|1|/)(?:天|日)|每晚|每早"
+DAILY = re.compile(r"(?:每|一|1|/)(?:天|日)|每晚|每早|每夜")
+"""Said of most things: another text may say once a day."""
 PER_KG = r"(?:\s*(?:/|每)\s*(?:kg|公斤|千克))"
 QUANTITY = re.compile(
     rf"(?P<kg>(?:每|/|按)(?:公斤|千克|kg)(?:体重)?(?:[^，。；,;\n\d]{{0,4}}?))?(?<![\d.a-z])(?P<nth>第)?(?P<number>{NUMBER})(?P<more>\s*多)?"
-    rf"(?P<half>个半(?=[小月星钟礼]))?\s*(?P<unit>{_UNIT})(?P<tail>半(?![夜身边天])|(?<=度)[\d一二三四五六七八九](?![\d十]))?(?P<perkg>{PER_KG})?"
+    rf"(?P<half>个半(?=[小月星钟礼]))?\s*(?P<unit>{_UNIT})(?P<tail>(?<![次遍回])半(?![夜身边天片粒颗包袋支瓶勺])|(?<=度)[\d一二三四五六七八九](?![\d十]))?(?P<perkg>{PER_KG})?"
 )
 PLAIN = re.compile(r"(?<![\d.a-z/_])(?:\d+\.\d+|\d{2,})(?:\s*[-~/—–]\s*\d+(?:\.\d+)?)?(?![\d.]*[a-z\d])")
 """A number without a unit: a decimal, or two digits and more (a single one mostly numbers a list)."""
@@ -125,7 +126,7 @@ FREQUENCY = re.compile(
     rf"|(?:每隔?|/)(?P<every3>{NUMBER})?\s*(?P<period3>个?月|周|星期|个?礼拜|年|小时)(?!龄|末)"
     rf"|每隔?(?P<every4>{NUMBER})(?P<period4>天|日)"
     r"|(?<![a-z])(?P<latin>qd|bid|tid|qid|qn|hs|qod|qw|biw|b\.i\.d|t\.i\.d|q(?P<hours>\d+)h)(?![a-z])"
-    r"|(?P<thrice>早[、,]?中[、,]?晚(?:[饭餐][前后])?)(?:各(?:服用?|吃|涂|用)?[一1]次)?|(?P<twice>早(?:上|晨)?[、和及]?(?:晚上?)(?=各|一次|都|两次|分别))(?:各(?:服用?|吃|涂|用|擦)?[一1]次)?|隔(?P<other>[日天周])(?:[^，。；,;\n]{0,4}?(?:一|1)次)?"
+    r"|(?P<thrice>早[、,]?中[、,]?晚(?:[饭餐][前后])?)(?:各(?:服用?|吃|涂|用)?[一1]次)?|(?P<twice>早(?:上|晨)?[、和及]?(?:晚上?)(?=各|一次|都|两次|分别))(?:各(?:服用?|吃|涂|用|擦)?[一1]次)?|每?隔[一1]?(?P<other>[日天周])(?:[^，。；,;\n]{0,4}?(?:一|1)次)?"
 )
 
 
@@ -146,6 +147,8 @@ def find(text: str) -> Iterator[Quantity]:
         if value:
             taken[found.start() : found.end()] = b"\1" * (found.end() - found.start())
             yield Quantity("frequency", found.start(), found.end(), value)
+    for found in DAILY.finditer(text):
+        yield Quantity("vague", found.start(), found.end(), "1/day")
     for found in QUANTITY.finditer(text):
         if not any(taken[found.start() : found.end()]):
             taken[found.start() : found.end()] = b"\1" * (found.end() - found.start())
@@ -170,7 +173,7 @@ def _frequency(found: "re.Match[str]") -> str:
         return ""
     span = numbers.parse(every) if every else (1.0,)
     span = tuple(end + 0.5 for end in span) if groups["half"] else span
-    if not nth and found[0].startswith("隔") and not every:
+    if not nth and TIME[period] == "day" and found[0].lstrip().startswith(("隔", "每隔")) and span == (1.0,):
         span = (2.0,)
     times = groups.get(f"times{nth}") if nth in {"", "2"} else None
     interval = duration(span, TIME[period])
@@ -185,10 +188,10 @@ def _quantity(found: "re.Match[str]") -> Quantity:
     elif found["tail"]:
         amount = tuple(number + numbers.parse(found["tail"])[0] / 10 for number in amount)
     if unit in TIME:
-        return Quantity("ordinal" if found["nth"] else "duration", at, end, duration(amount, TIME[unit]))
+        return Quantity("vague" if found["nth"] else "duration", at, end, duration(amount, TIME[unit]))
     kind, value = _measured(amount, unit, found["number"])
     per_kg = bool(found["kg"] or found["perkg"]) and kind == "dose"
-    return Quantity("ordinal" if found["nth"] else kind, at, end, f"{value}/kg" if per_kg else value)
+    return Quantity("vague" if found["nth"] else kind, at, end, f"{value}/kg" if per_kg else value)
 
 
 def _measured(amount: tuple[float, ...], unit: str, text: str) -> tuple[str, str]:

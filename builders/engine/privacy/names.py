@@ -16,9 +16,7 @@ GIVEN = frozenset(letters("given"))
 LONGEST = 4
 
 TITLE = re.compile(
-    r"副?主任(?:医师|医生|护师|大夫|医)?|主治(?:医师|医生)?|住院医师|医生|大夫|医师|教授|护士长?|院长|所长|科长|博士|专家|药师|药剂师|技师|护工|护师"
-    r"|老(?:太太|先生|大爷|爷爷|奶奶|人家|伯)|老师|师傅|校长|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|奶奶|爷爷|婆婆|伯伯|先生|女士|小姐|太太|夫人|同志|同学|小朋友|宝宝|宝贝|经理|主管|老板|院士"
-    r"|(?:姐|哥|姨|叔|婶|伯|嫂|总|工)(?![一-龥])|[姐哥姨叔婶伯嫂](?=说|给|帮|介绍|让|的|是|你|您)"
+    rf"{any_of(words('titles'))}|[姐哥姨叔婶伯嫂总工](?:(?![一-龥])|(?=说|给|帮|介绍|让|的|是|你|您)(?<![总工]))"
 )
 FORMAL = frozenset(("先生", "女士", "小姐"))
 VERBS = frozenset("祝查时应成过")
@@ -41,19 +39,19 @@ GOODS = re.compile(
 )
 """Shortly after a drug or a disease that begins like a name."""
 BOUNDARY = frozenset(
-    "下好您你谢找问请是的挂叫给让跟看到在和与由经对了过听据托询教烦科院名为至被向往把从者及同陪拜见位室床号年说者医生老小长说为们我他她"
+    "下望好您你谢找问请是的挂叫给让跟看到在和与由经对了过听据托询教烦科院名为至被向往把从者及同陪拜见位室床号年说者医生老小长说为们我他她"
 )
 NOT_NAMES = re.compile(any_of(words("not_names")))
 ENDINGS = words("endings")
 
+STRONG_HINT = re.compile("我叫|名叫|名字|姓名|[大真人的]名|签名|签字|落款|署名|[系件诊号护托]人")
 STRONG = re.compile(
     r"(?:我叫|我名叫|(?<!药)(?<!病)名叫|名字(?:叫做?|是|为|:)|(?<!药品)(?<!药)(?<!医院)(?<!疾病)(?:姓名|名字)(?:[ ]{0,2}[:：是为叫]|[ ])|大名(?:叫|是|:)|真名(?:叫|是|:)?"
     r"|(?:患者|病人|孩子|宝宝|小孩|联系人|家长|家属|收件人|就诊人|挂号人|监护人|委托人|医生|医师|护士)(?:的)?(?:姓名|名字|名)[ ]?[:是为叫]{0,2}|(?:签名|签字|落款|署名|收件人|联系人|就诊人|挂号人)[ ]?[:是为])[ ]{0,3}"
 )
 WEAK = re.compile(
-    r"(?:患者|病人|病友|产妇|孕妇|患儿|本人|家属|陪护|家长|监护人|主治医师|主治医生|主任医师|主管医生|主管医师|责任医师|闺蜜|战友|学生|同桌|保姆|护工|亲戚|客服|坐诊|回复|预约|约了|挂了|抄送|联系|收件人|@|我(?:妹妹?|姐|哥|弟|爸|妈|娃|儿|姑|舅|姨|叔|嫂子?|对象)|主刀医生|主刀|责任护士|管床医生|接诊医生|经治医生|签发|审核|记录者|报告医生|医生|医师|大夫|护士长|护士|教授|专家|主任"
-    r"|(?:大|小|二)?(?:儿子|女儿|闺女|孩子|宝宝|宝贝|小孩|孙子|孙女|外孙女?|侄子|侄女|外甥女?)|老公|老婆|丈夫|妻子|爱人|媳妇|对象|男友|女友|男朋友|女朋友|父亲|母亲|爸爸?|妈妈?|弟弟|妹妹|哥哥|姐姐|爷爷|奶奶|外公|外婆|姥姥|姥爷|岳父|岳母|公公|婆婆|表[哥姐弟妹]|堂[哥姐弟妹]|舅舅|叔叔|阿姨|姑姑|朋友|同事|同学|室友|邻居)"
-    r"(?:名?叫|是)?[ ]?[:,]?[ ]?|(?:我是|这是|他是|她是|名为|署名|我姓|免贵姓)[ ]?|(?<![大喊哭嚎尖吼惊一乱直嗷])叫做?[ ]?"
+    rf"(?:{any_of(words('cues'))}(?:名?叫|是)?[ ]?[:,]?[ ]?|(?:我是|这是|他是|她是|名为|署名|我姓|免贵姓)[ ]?|叫(?<![大喊哭嚎尖吼惊一乱直嗷]叫)做?[ ]?)"
+    rf"(?=[{letters('surnames', 'doubtful_surnames')}{''.join(sorted(name[0] for name in DOUBLE))}])"
 )
 ONLY_SURNAME = re.compile(
     rf"(?:我姓|免贵姓|贵姓[是:]?|(?:患者|病人|医生|大夫|他|她|本人)姓)[ ]?(?P<hit>{any_of(DOUBLE)}|[{letters('surnames', 'doubtful_surnames')}])(?=[,。!?;、 ]|$|的|名|今|男|女)"
@@ -67,17 +65,19 @@ PET = re.compile(
     rf"(?:(?:我家的?|我们家的?|咱家|家里的?|家有|宝宝|患儿|孩子|女儿|儿子|闺女|孙子|孙女|外孙女?|宝贝|小孩|妹妹|弟弟|(?<![大喊哭])叫做?)[ ]?"
     rf"|(?<![一-龥]))(?P<hit>{PETS})(?=[,。!?:; ]|$|妈|爸|[0-9]|[一二三四五六七八九十两半]+[岁个周天]|体|黄|早|感|同学|小朋友|[{''.join(sorted(AFTER))}{COMPLAINS}])"
 )
-FULL = rf"(?:(?:{any_of(DOUBLE)})[{''.join(sorted(GIVEN))}]{{1,2}}|[{letters('surnames', 'doubtful_surnames')}][{''.join(sorted(GIVEN))}]{{1,2}})"
+ANY_GIVEN = f"[{''.join(sorted(GIVEN))}]{{1,2}}"
+ANY_SURNAME = f"[{letters('surnames', 'doubtful_surnames')}]"
+FULL = rf"(?:{ANY_SURNAME}(?<![一-龥].){ANY_GIVEN}|(?:{any_of(DOUBLE)})(?<![一-龥]..){ANY_GIVEN})"
 LISTED = re.compile(
-    rf"(?<![一-龥])(?P<hit>{FULL})(?=[,、 ]?[ ]?[男女](?![{NO_GIVEN}朋友孩人生儿性士])|[,、 ]?[ ]?[男女]性?[,。、;  ]|[,、 ][0-9]{{1,2}}岁|[ ,:;(]{{1,2}}(?:身份证|证件|电话|手机|联系电话)?号?[: ]?[1-9*][0-9*-]{{10,17}})"
+    rf"(?P<hit>{FULL})(?=[,、 ]?[ ]?[男女](?![{NO_GIVEN}朋友孩人生儿性士])|[,、 ]?[ ]?[男女]性?[,。、;  ]|[,、 ][0-9]{{1,2}}岁|[ ,:;(]{{1,2}}(?:身份证|证件|电话|手机|联系电话)?号?[: ]?[1-9*][0-9*-]{{10,17}})"
 )
 """A name in a list of facts about somebody: 「李梅，女，9岁」, 「李梅（身份证号…）」."""
 OWNER = re.compile(
-    rf"(?:(?<![一-龥])|(?<=[说问看拿取领叫给替帮把是找和跟请])){FULL.replace(letters('surnames', 'doubtful_surnames'), letters('surnames'), 1).join(('(?P<hit>', ')'))}(?=家[属长](?!院)|的(?:药|报告|片子|化验|检查单|病历|号|手术|床|家属|家长|妈妈|爸爸|儿子|女儿|老公|老婆|爱人|检查结果|单子|CT|B超|快递|主治))"
+    rf"(?P<hit>[{letters('surnames')}](?:(?<![一-龥].)|(?<=[说问看拿取领叫给替帮把是找和跟请].)){ANY_GIVEN})(?=家[属长](?!院)|的(?:药|报告|片子|化验|检查单|病历|号|手术|床|家属|家长|妈妈|爸爸|儿子|女儿|老公|老婆|爱人|检查结果|单子|CT|B超|快递|主治))"
 )
 """Whose medicine, report or relative it is: 「叶秋的药」."""
 OLD_AND_YOUNG = re.compile(
-    rf"(?:(?<![一-龥])|(?<=同事)|(?<=邻居)|(?<=朋友)|(?<=护士)|(?<=司机))(?P<hit>[老小][{''.join(sorted(SURNAMES - frozenset('叶毛石黄牛马鱼孙江金龙雷钟段兰林')))}])(?=说|给我|让我|介绍|推荐|帮|告诉|家|也|昨|刚|,|的爱人|的老婆|的孩子)"
+    rf"(?P<hit>[老小](?:(?<![一-龥].)|(?<=同事.)|(?<=邻居.)|(?<=朋友.)|(?<=护士.)|(?<=司机.))[{''.join(sorted(SURNAMES - frozenset('叶毛石黄牛马鱼孙江金龙雷钟段兰林')))}])(?=说|给我|让我|介绍|推荐|帮|告诉|家|也|昨|刚|,|的爱人|的老婆|的孩子)"
 )
 AT_HOME = re.compile(
     r"(?:我家|我们家|咱家)(?:的|有个)?(?P<hit>(?!宝|孩|儿|女|小[孩朋]|老[大二三人公婆]|大[宝的]|二[宝胎]|三宝|[爸妈哥姐弟妹爷奶公婆叔姑舅姨]|现|已|刚|今|差|大概|出生|[男双龙]|早|[这那个住在有离也都是也])(?:(?![今快才刚满])[一-龥]){2})(?=今年|快|才|刚|[0-9一二三四五六七八九十两半]+个?半?[岁月])"
@@ -86,11 +86,25 @@ CALLED = re.compile(
     rf"(?:小孩|孩子|宝宝|女儿|儿子|闺女|孙子|孙女|外孙|娃|宝贝)(?:的?名字|小名)?叫(?P<hit>(?!什|他|她|我|你|医|声|做|不|得|了|起|唤|醒|救|家|爸|妈){HAN}{{2}})(?=[,。!;]|$|今年|[0-9一二三四五六七八九十两半]+个?[岁月])"
 )
 """What a child is called, surname or not."""
-OF = re.compile(rf"(?<=的)(?P<hit>[{letters('surnames')}][{''.join(sorted(GIVEN))}]{{2}})(?=[,。!?;]|$)")
+OF = re.compile(rf"的(?P<hit>[{letters('surnames')}][{''.join(sorted(GIVEN))}]{{2}})(?=[,。!?;]|$)")
 SIGNED = re.compile(rf"-{{2,}}[ ]?(?P<hit>[{letters('surnames')}]{HAN}{{1,2}})[ ]*$", re.MULTILINE)
 SOUNDS = "阿艾埃爱安奥巴拜比别波布卜达代迪德丁多尔法费夫甫格古哈海罕赫霍吉加江杰卡凯克孔库拉莱兰里力丽利林卢鲁伦罗洛马玛麦买曼米莫木穆娜乃南尼努诺帕派佩皮普齐其恰茜切萨赛沙莎山舍什斯苏索塔泰坦汤特提图吐托瓦万旺维温乌西希夏谢辛雅亚扬耶叶伊衣依尤于约扎则泽孜祖仁才让措卓央次旦增顿珠桑班姆热迈合伯凡"
 """Characters that names of other languages are written with."""
 MINORITY = re.compile(rf"(?P<hit>[{SOUNDS}]{{2,8}}[·•‧・][{SOUNDS}]{{2,8}})")
+WRITTEN = (
+    (re.compile("[某xX×○〇*]"), HIDDEN),
+    (re.compile("姓"), ONLY_SURNAME),
+    (re.compile(PETS), PET),
+    (re.compile(rf"{HAN}[,、 ]{{0,2}}[男女]|[0-9]岁|[0-9*-]{{11}}"), LISTED),
+    (re.compile("家[属长]|的[药报片化检病号手床家妈爸儿女老爱单CB快主]"), OWNER),
+    (re.compile("的"), OF),
+    (re.compile("叫"), CALLED),
+    (re.compile("[老小]"), OLD_AND_YOUNG),
+    (re.compile("[我们咱]家"), AT_HOME),
+    (re.compile("[·•‧・]"), MINORITY),
+    (re.compile("--"), SIGNED),
+)
+"""What names look like, each with a cheap sign that it may be there."""
 CAPITAL = r"[A-Z][a-z]+(?:['-][A-Z]?[a-z]+)*"
 NO_ENGLISH_NAME = r"(?!(?:Please|Can|Could|What|Who|The|Hello|Hi|How|Is|Are|Do|Does|Why|When|Where|Thank|Thanks|Yes|No|Not|My|He|She|It|They|We|And|But|So|If|In|Appointment|Visit|Office|Said|Your|You|This|That|There|Here|Sorry|Okay|Ok|Well|Just|Maybe|Because|Anything|Any)\b)"
 ENGLISH = re.compile(
@@ -110,7 +124,7 @@ def _names(text: str) -> Iterator[tuple[int, int]]:
     for found in TITLE.finditer(text):
         if size := _before_title(text[max(0, found.start() - 6) : found.start()], found[0]):
             yield found.start() - size, found.start()
-    for found in STRONG.finditer(text):
+    for found in STRONG.finditer(text) if STRONG_HINT.search(text) else ():
         if size := _minority(text, found.end()) or _after_cue(text, found.end(), sure=True) or _any_name(text, found):
             yield found.end(), found.end() + size
     for found in WEAK.finditer(text):
@@ -124,8 +138,8 @@ def _names(text: str) -> Iterator[tuple[int, int]]:
 
 def _written(text: str) -> Iterator[tuple[int, int]]:
     """Names that are told by how they are written."""
-    for pattern in (HIDDEN, ONLY_SURNAME, PET, LISTED, OWNER, OF, CALLED, OLD_AND_YOUNG, AT_HOME, MINORITY, SIGNED):
-        for found in pattern.finditer(text):
+    for hint, pattern in WRITTEN:
+        for found in pattern.finditer(text) if hint.search(text) else ():
             start = found.start("hit")
             if not _ends_a_word(text[max(0, start - 3) : start + 1]) and not NOT_NAMES.match(text, start):
                 yield found.span("hit")

@@ -41,20 +41,26 @@ TAIL = re.compile(rf"(?:[(]?(?:{HAN}{{1,3}})(?:院区|分院)[)]?|[东西南北�
 SHORT = re.compile(
     rf"(?P<base>(?:(?:{PLACE})(?:省|市)?|[省市县区]|(?:{PLACE}|[一-龥])医(?:科?大)?|中山|北医|华西|湘雅|协和|{any_of(words('hospitals') - {'人民', '第十'})})+)"
     rf"(?:大学|医学院)?(?:附属|附)?第?(?:[一二三四五六七八九十]{{1,2}}|[0-9]{{1,3}})(?:附)?院(?![长子士校])"
-    r"|(?<![一-龥])附[一二三四五](?:院)?|附属?第?[一二三四五]院"
+    r"|(?<=[去在到从])[一二三四五六七八九十]{1,2}院(?=[看查做住治开的,。 ])|(?<![一-龥])附[一二三四五](?:院)?|附属?第?[一二三四五]院"
     rf"|(?:(?:{PLACE})市?|[省市县区])(?:妇幼(?!保健|卫生)|妇保院?|儿保|儿医|中医院|(?<!区)肿瘤(?=[医看住做查的])|人医|中心医?院)(?!医院)"
 )
 ALIAS = re.compile(
-    rf"(?<![江陕广山])(?:{any_of(words('hospital_aliases'))})(?:[东西南北]院|本部)?(?!医院|路|街|市|县|镇|村)"
+    rf"(?:{any_of(words('hospital_aliases'))})(?<![江陕广山]西京)(?:[东西南北]院|本部)?(?!医院|路|街|市|县|镇|村)"
+)
+SHORT_HINT = re.compile(
+    rf"[{NUMBER[1:-1]}附]附?院|附属?[一二三四五]|妇幼|妇保|儿保|儿医|中医院|肿瘤[医看住做查的]|人医|中心医?院"
 )
 SPOKEN = re.compile(
     rf"(?:^|[^一-龥]|[在去到从和跟找请挂与问约])(?P<hit>{any_of(words('hospitals') - {'人民', '阳光', '现代', '复兴'})})(?=的(?:号|{HAN}{{1,3}}(?:医生|医师|大夫|主任|教授|专家)|专家|医生|大夫|主任|教授))"
 )
 """「华山的董医师」: a name that is also a mountain is a hospital's where doctors follow."""
+SPOKEN_HINT = re.compile("的(?:号|.{0,3}(?:医|大夫|主任|教授|专家))")
 ENGLISH = re.compile(
     r"\b(?!(?:The|A|An|Our|My|This|That|General|Local|At|In|To|From|Children's|Community|University|County|State|Main|Emergency|Teaching|Women's)\b)"
     r"[A-Z][A-Za-z'.-]+(?: (?:of|and|the|[A-Z][A-Za-z'.-]+)){0,4} (?:Hospital|Clinic|Medical Cent(?:er|re)|Infirmary|Health Cent(?:er|re))\b"
 )
+
+ENGLISH_HINT = re.compile("[A-Z][a-z]+ [A-Z]")
 
 SUB = rf"{PLAIN}{{1,5}}?(?:自治[县州旗]|开发区|[区县镇乡旗]|街道|社区)(?<!{NO_UNIT})"
 VILLAGE = rf"{PLAIN}{{1,4}}?(?:村|屯|庄|寨)(?<!{NO_UNIT})(?:{NUMBER}{{1,3}}[组队社号])?"
@@ -81,9 +87,14 @@ CUED_ADDRESS = re.compile(
 STREET = re.compile(
     r"\b[0-9]{1,5} (?:[A-Z][a-z]+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd)\b\.?"
 )
-ADDRESS_HINT = re.compile(
-    r"[A-Za-z]座|[0-9一二三四五六七八九十](?:号|弄|栋|幢|座|单元|室|组|楼)|区|县|镇|乡|村|街|住|址|居|籍|邮|寄|递"
+SIGN = re.compile(
+    rf"[号弄栋幢座单室组楼](?:(?<={NUMBER}.)|(?<=[A-Za-z].))|(?P<region>[区县镇乡旗](?<!{NO_UNIT}))|(?P<village>[村屯庄])|口(?<=[路街叉]口)"
 )
+"""What addresses have: a door, a district, a village, a crossing."""
+WIDER = re.compile(rf"{PLACE}|[省市州盟]")
+AROUND = 30
+"""Characters before and after such a sign that an address may take."""
+CUED_HINT = re.compile("[住址居籍寄递编]")
 SENTENCE = re.compile("[一-龥A-Za-z0-9]*$")
 
 
@@ -98,12 +109,13 @@ def _hospitals(text: str) -> Iterator[tuple[int, int]]:
         start = _name_before(text, found.start())
         if start < found.start():
             yield start, TAIL.match(text, found.end()).end()  # type: ignore[union-attr]
-    if "院" in text or "附" in text or "妇" in text or "儿" in text:
+    if SHORT_HINT.search(text):
         yield from (found.span() for found in SHORT.finditer(text))
     yield from (found.span() for found in ALIAS.finditer(text))
-    if "的" in text:
+    if SPOKEN_HINT.search(text):
         yield from (found.span("hit") for found in SPOKEN.finditer(text))
-    yield from (found.span() for found in ENGLISH.finditer(text))
+    if ENGLISH_HINT.search(text):
+        yield from (found.span() for found in (*ENGLISH.finditer(text), *STREET.finditer(text)))
 
 
 def _name_before(text: str, end: int) -> int:
@@ -118,7 +130,13 @@ def _name_before(text: str, end: int) -> int:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    if ADDRESS_HINT.search(text):
-        yield from (found.span() for found in ADDRESS.finditer(text))
+    """Addresses are looked for around the signs of one; and wherever somebody says that one comes."""
+    for sign in SIGN.finditer(text):
+        before = max(0, sign.start() - AROUND)
+        if sign["region"] and not WIDER.search(text, before, sign.start()):
+            continue
+        if sign["village"] and not re.search("[镇乡区县]", text[before : sign.start()]):
+            continue
+        yield from (found.span() for found in ADDRESS.finditer(text, before, sign.end() + AROUND))
+    if CUED_HINT.search(text):
         yield from (found.span("hit") for found in CUED_ADDRESS.finditer(text))
-    yield from (found.span() for found in STREET.finditer(text))

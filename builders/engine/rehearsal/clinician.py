@@ -92,20 +92,22 @@ def _asking(plan: Plan, turn: int, rng: Random) -> str:
 
 def _conclusion(plan: Plan, told: Conversation, rng: Random) -> str:
     """Reasons, the conclusion and the advice; with no question in it, so that the patient knows it is over."""
-    words, knows = phrases().doctor, told.knows
+    words, knows, quoted = phrases().doctor, told.knows, ""
     named = str(knows.get("conclusion") or "").strip().rstrip("。？?，,；;")
-    parts = [words["quotes"].replace("{name}", plan.proposed["name"]).replace("{value}", plan.proposed["value"].strip())
-             ] if plan.proposed else []  # fmt: skip
-    if not named:
-        parts.append(words["undecided"])
-    elif plan.habit == "leaks":
-        parts.append(words["leaks"].replace("{conclusion}", named))
-    elif plan.habit == "premature":
-        parts.append(words["blurts"].replace("{conclusion}", named))
-    else:
-        reason, verdict = rng.choice(words["reasons"]), rng.choice(words["concludes"])
-        parts.append(reason.replace("{said}", _complaint(told)) + verdict.replace("{conclusion}", named))
-    return joined([*parts, words["advises"], *_advice(knows, words["general_advice"]), rng.choice(words["warns"])])
+    if found := plan.proposed:
+        quoted = (
+            words["quotes"].replace("{name}", found["name"]).replace("{value}", found["value"].strip().rstrip("。"))
+        )
+    verdict = _verdict(plan.habit, rng).replace("{said}", _complaint(told)) if named else words["undecided"]
+    advice = words["advises"] + joined(_advice(knows, words["general_advice"]))
+    return joined([quoted + verdict.replace("{conclusion}", named), advice, rng.choice(words["warns"])])
+
+
+def _verdict(habit: Habit, rng: Random) -> str:
+    words = phrases().doctor
+    if habit in ("leaks", "premature"):
+        return str(words[habit])
+    return str(rng.choice(words["reasons"]) + rng.choice(words["concludes"]))
 
 
 def _complaint(told: Conversation) -> str:

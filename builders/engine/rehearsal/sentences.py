@@ -50,7 +50,7 @@ def closed(sentence: str) -> str:
 
 def joined(said: Iterable[str]) -> str:
     """Sentences as a text, a line break after those without a mark."""
-    return "".join(sentence if sentence[-1:] in ENDS else f"{sentence}\n" for sentence in said).rstrip("\n")
+    return "".join(sentence if sentence[-1:] in ENDS + "；;：:" else f"{sentence}\n" for sentence in said).rstrip("\n")
 
 
 def names_something(sentence: str) -> bool:

@@ -46,7 +46,7 @@ def lose_amount(text: str, rng: Random) -> str:
 def invent_drug(text: str, rng: Random) -> str:
     """Add a drug the doctor never named."""
     drugs = [drug for drug in phrases().rewriting["invented"] if drug[:3] not in text]
-    return f"{text}可同时服用{rng.choice(drugs)}。" if drugs else text
+    return joined([text, f"可同时服用{rng.choice(drugs)}。"]) if drugs else text
 
 
 def flip_negation(text: str, rng: Random) -> str:
