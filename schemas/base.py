@@ -91,6 +91,13 @@ class Row(Record):
         content = self.model_dump(mode="json", exclude=set(self.about))
         return hashlib.sha256(canonical(content).encode()).hexdigest()
 
+    @property
+    def likeness(self) -> str:
+        """The text by which rows are alike when splits are cut: what is asked first, or the whole content."""
+        if type(self).messages is Row.messages:
+            return canonical(self.model_dump(mode="json", exclude=set(self.about)))
+        return self.messages()[0].content
+
     def messages(self) -> list[Message]:
         """The row as a conversation to train on; families that are one override this."""
         raise TypeError(f"{type(self).__name__} has no conversation to train on")

@@ -33,6 +33,11 @@ class Task(Row):
     choices: tuple[str, ...] = ()
     """The closed set of labels; empty where the answer is free text."""
 
+    @property
+    def likeness(self) -> str:
+        """The text alone: a wording is shared by hundreds of rows that have nothing else in common."""
+        return self.input or self.instruction
+
     def messages(self) -> list[Message]:
         """Instruction and input as the question, the labels in words as the answer."""
         asked = f"{self.instruction}\n{self.input}" if self.input else self.instruction

@@ -116,7 +116,7 @@ def _write_rows(folder: Path, family: type[Row], workshop: Workshop, previous: P
         return (family.model_validate_json(line) for line in workshop.rows)
 
     old = dict(previous.rows.select("key", "split").iter_rows()) if previous else {}
-    places = assign_splits(((row.key, first_words(row)) for row in rows()), old)
+    places = assign_splits(((row.key, row.likeness) for row in rows()), old)
     index: dict[str, list[str]] = {"key": [], "id": [], "split": []}
     calls: set[str] = set()
     with ParquetShards(folder, arrow_schema(family)) as shards:
@@ -128,13 +128,6 @@ def _write_rows(folder: Path, family: type[Row], workshop: Workshop, previous: P
                 column.append(value)
             calls.update(row.provenance.calls)
     return _Written(shards.files, pl.DataFrame(index), calls)
-
-
-def first_words(row: Row) -> str:
-    """The text by which rows are alike: what is asked first, or the whole content."""
-    if type(row).messages is Row.messages:
-        return canonical(row.model_dump(mode="json", exclude=set(row.about)))
-    return row.messages()[0].content
 
 
 def _write_rejected(folder: Path, workshop: Workshop) -> None:

@@ -1,7 +1,7 @@
 """How much of what is private the de-identifier finds, how much of what it masks is private, and how fast it is.
 
-    python tests/benchmarks/privacy.py
-    python tests/benchmarks/privacy.py --data ../shared/data
+    PYTHONPATH=. python tests/benchmarks/privacy.py --files privacy_sentences
+    PYTHONPATH=. python tests/benchmarks/privacy.py --data ../shared/data
 
 Without --data (or SUWEN_TEST_DATA) only the labelled sentences of tests/data are measured. A span is found when a hit
 overlaps it; `kind` asks for the same kind, `any` for any. Intervals are Wilson's, 95 %. With --data every row of
@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from builders.engine.privacy.find import find
 from builders.engine.privacy.mask import mask_all
@@ -68,12 +68,12 @@ def sentences(path: Path) -> list[Sentence]:
     return [Sentence(row["id"], row["text"], spans_of(row), find(row["text"])) for row in rows]
 
 
-def spans_of(row: dict[str, object]) -> list[Hit]:
+def spans_of(row: dict[str, Any]) -> list[Hit]:
     """Labelled spans with their places; a text that is listed twice stands for its first and its second place."""
     spans: list[Hit] = []
     last: dict[str, int] = {}
-    for span in row["spans"]:  # type: ignore[attr-defined]
-        start = str(row["text"]).index(span["text"], last.get(span["text"], 0))
+    for span in row["spans"]:
+        start = row["text"].index(span["text"], last.get(span["text"], 0))
         last[span["text"]] = start + len(span["text"])
         spans.append(Hit(span["kind"], start, last[span["text"]], span["text"]))
     return spans

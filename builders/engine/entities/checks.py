@@ -40,11 +40,31 @@ TOO_VAGUE = frozenset({"1 次", "2 次", "1 day"})
 
 def names(one: Reading, other: Reading) -> Iterator[Found]:
     """Diseases, drugs and tests of one text that the other does not name."""
+    gone, come = _unnamed(one, other), _unnamed(other, one)
+    for mention in gone:
+        exchanged = any(new.kind == mention.kind for new in come)
+        if exchanged or not _half_there(mention, other):
+            yield mention.kind, mention.value, mention.text
+
+
+def _unnamed(one: Reading, other: Reading) -> list[Mention]:
     there = {mention.value for mention in other.mentions if mention.kind in NAMED}
-    for mention in one.mentions:
-        if mention.kind in NAMED and mention.value not in there and mention.value not in IN_PASSING:
-            if not _apart(mention, other):
-                yield mention.kind, mention.value, mention.text
+    return [
+        mention
+        for mention in one.mentions
+        if mention.kind in NAMED
+        and mention.value not in there
+        and mention.value not in IN_PASSING
+        and not _apart(mention, other)
+    ]
+
+
+def _half_there(mention: Mention, other: Reading) -> bool:
+    """Where no other name has taken its place, half of a name may stand for it: 高尿酸480, 尿酸为480; 换关节, 关节置换."""
+    letters = set(folded(mention.text))
+    plain = folded(other.text)
+    pieces = [plain[clause.start : clause.end] for clause in other.clauses]
+    return mention.kind != "drug" and any(2 * len(letters & set(piece)) >= len(letters) for piece in pieces)
 
 
 def _apart(mention: Mention, other: Reading) -> bool:
@@ -170,8 +190,9 @@ def _turned(denied: Denied, one: Reading, other: Reading) -> bool:
 def _same(one: Denied, other: Denied) -> bool:
     direct = max(share(one.focus, other.focus), share(other.focus, one.focus))
     crossed = min(share(one.focus, other.around), share(other.focus, one.around))
+    spelled = max(share(one.letters, other.letters), share(other.letters, one.letters))
     stopped = one.cue == other.cue and one.cue not in PLAIN_CUES and _same_topic(one, other)
-    return stopped or max(direct, crossed) >= SAME_ENOUGH
+    return stopped or max(direct, crossed, spelled) >= SAME_ENOUGH
 
 
 def _same_topic(one: Denied, other: Denied) -> bool:

@@ -49,6 +49,8 @@ class Denied(NamedTuple):
     text: str
     focus: frozenset[str]
     """What is denied: what follows the cue, else what stands before it."""
+    letters: frozenset[str]
+    """The focus, character by character."""
     around: frozenset[str]
     """The focus and the rest of its clause up to there."""
     cue: str
@@ -158,6 +160,7 @@ def _denied(
     return Denied(
         text=plain[found.before if back else found.cue : found.end],
         focus=before if back else ahead,
+        letters=frozenset() if back else frozenset(plain[found.start : found.end]) - FILLERS,
         around=ahead | before,
         cue=plain[found.cue],
         back=back,

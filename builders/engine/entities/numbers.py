@@ -25,6 +25,11 @@ def parse(text: str) -> tuple[float, ...]:
     return tuple(number for end in ends for number in _ends(end))
 
 
+def arabic(text: str) -> tuple[float, ...]:
+    """All Arabic numbers: "140/90" (140, 90)."""
+    return tuple(float(number) for number in re.findall(ARABIC, text))
+
+
 def written(numbers: tuple[float, ...], factor: float = 1) -> str:
     """Canonical text: "2.5", "2-3"."""
     return "-".join(f"{number * factor:.6g}" for number in numbers)

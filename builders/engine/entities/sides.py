@@ -42,7 +42,7 @@ PARTS = {
 _PART_OF = {name: part for part, names in PARTS.items() for name in names.split()}
 _PARTS = "|".join(sorted(_PART_OF, key=len, reverse=True))
 SIDE = re.compile(
-    rf"(?P<both>左右(?:两侧|双侧|两边|侧)|双侧|两侧|两边|双(?=[肺眼耳手脚腿膝肾乳足肩臂髋下上])|两(?=只?[眼耳手脚腿膝肾肩肺]))|(?P<side>[左右])(?!右|旋|不过|撇子)"
+    rf"(?P<both>左右(?:两侧|双侧|两边|侧)|双侧|两侧|两边|双(?=[肺眼耳手脚腿膝肾乳足肩臂髋下上])|两(?=只?[眼耳手脚腿膝肾肩肺]))|(?P<side>[左右])(?!右|旋|氧|卡尼|乙拉|炔诺|不过|撇子)"
     rf"(?:侧|边|方|面(?!瘫|部|颊|肌|神经)|半|上(?=肺|叶)|下(?=肺|叶))?的?(?P<part>{_PARTS})?"
 )
 AROUND = re.compile(r"左右")

@@ -5,7 +5,7 @@ import re
 from .names import named
 from .patterns import shaped
 from .places import placed
-from .spans import LABELS, Hit, folded, settle
+from .spans import Hit, folded, settle
 
 SHAPED = re.compile(
     r"[0-9A-Za-z_-]{4}|[0-9][床.月/-]|[0-9 ]{5}|床|月|同号|[零〇一二三四五六七八九幺]{3}|微博|抖音|快手|小红书|视频号|公众号|@"
@@ -28,6 +28,3 @@ def find(text: str) -> list[Hit]:
 def unresolved(text: str) -> list[Hit]:
     """What still looks private in a text that is to be pushed; a masked text has nothing."""
     return find(text)
-
-
-__all__ = ["LABELS", "Hit", "find", "unresolved"]

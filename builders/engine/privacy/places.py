@@ -108,7 +108,8 @@ def _hospitals(text: str) -> Iterator[tuple[int, int]]:
     for found in SUFFIX.finditer(text):
         start = _name_before(text, found.start())
         if start < found.start():
-            yield start, TAIL.match(text, found.end()).end()  # type: ignore[union-attr]
+            tail = TAIL.match(text, found.end())
+            yield start, tail.end() if tail else found.end()
     if SHORT_HINT.search(text):
         yield from (found.span() for found in SHORT.finditer(text))
     yield from (found.span() for found in ALIAS.finditer(text))

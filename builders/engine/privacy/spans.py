@@ -1,6 +1,7 @@
 """A private stretch of text, and what every detector stands on: folded text, word lists, and which of two hits wins."""
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -47,10 +48,12 @@ def settle(hits: Iterable[Hit], rank: Sequence[str]) -> list[Hit]:
     """Without overlaps, in order: the kinds named first win, and of equals the longer one."""
     order = {kind: place for place, kind in enumerate(rank)}
     kept: list[Hit] = []
-    for hit in sorted(hits, key=lambda hit: (order.get(hit.kind, len(order)), hit.start - hit.end, hit.start)):
-        if all(hit.end <= other.start or other.end <= hit.start for other in kept):
-            kept.append(hit)
-    return sorted(kept, key=lambda hit: hit.start)
+    for hit in sorted(set(hits), key=lambda hit: (order.get(hit.kind, len(order)), hit.start - hit.end, hit.start)):
+        place = bisect(kept, hit.start, key=lambda other: other.start)
+        free_before = place == 0 or kept[place - 1].end <= hit.start
+        if free_before and (place == len(kept) or hit.end <= kept[place].start):
+            kept.insert(place, hit)
+    return kept
 
 
 @cache
