@@ -3,7 +3,7 @@
 from typing import Any
 
 from cards.facts import DatasetFacts
-from cards.words import LIMITS, title
+from cards.words import limits_of, title
 
 CONTEXT = {
     "@language": "en",
@@ -55,26 +55,43 @@ def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": build.config,
-        "description": f"{title(facts)}. {facts.rows} rows made by {build.builder} with {', '.join(build.teachers)}.",
+        "description": f"{title(facts)}. {facts.rows} rows made by {build.builder}.",
         "version": version,
         "license": build.license or "unknown",
         "url": f"https://huggingface.co/datasets/{build.config}",
         "creator": {"@type": "sc:Organization", "name": "built with suwen"},
-        "datePublished": build.answered_on,
+        **({"datePublished": build.answered_on} if build.answered_on else {}),
         "inLanguage": "zh",
         "distribution": [*(file_object(build.config, name, files[name]) for name in files), file_set(build.config)],
         "recordSet": [record_set(build.config, columns)],
         "prov:wasGeneratedBy": f"{build.builder} {build.code_version}; ledger {build.ledger_digest}",
         "prov:wasAttributedTo": list(build.teachers),
-        "rai:hasSyntheticData": True,
-        "rai:dataCollection": f"Written by a language model ({', '.join(build.teachers)}) from prompts and human seeds.",
-        "rai:dataCollectionType": ["Synthetic data"],
+        "rai:hasSyntheticData": bool(facts.origins.keys() - {"real"}),
+        "rai:dataCollection": collected_from(facts),
+        "rai:dataCollectionType": ["Synthetic data"] * bool(build.calls)
+        + ["Secondary Data Analysis"] * facts.from_people,
         "rai:dataPreprocessingProtocol": [
             f"{reason}: {count} rows rejected" for reason, count in build.rejected.items()
         ],
-        "rai:dataLimitations": list(LIMITS),
-        "rai:personalSensitiveInformation": ["None intended: no patient record is an input of this build."],
+        "rai:dataLimitations": list(limits_of(facts)),
+        "rai:personalSensitiveInformation": [PEOPLE if facts.from_people else NO_PEOPLE],
     }
+
+
+PEOPLE = (
+    "Goes back to what patients and doctors wrote; names, numbers, places and dates were masked before anything else."
+)
+NO_PEOPLE = "None intended: no patient record is an input of this build."
+
+
+def collected_from(facts: DatasetFacts) -> str:
+    """Where the words come from, in a sentence."""
+    sources = ", ".join(facts.sources)
+    if not facts.build.calls:
+        return f"Converted from {sources}; no language model was asked."
+    writers = ", ".join(facts.build.teachers)
+    material = f"real rows of {sources}" if facts.from_people else "prompts and human seeds"
+    return f"Written by a language model ({writers}) from {material}."
 
 
 def file_object(config: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:

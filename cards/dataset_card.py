@@ -6,7 +6,7 @@ from typing import Any
 
 from cards.facts import DatasetFacts
 from cards.handwritten import wrapped
-from cards.words import INTENDED_USE, LIMITS, title
+from cards.words import INTENDED_USE, limits_of, title
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
 LABELS_SHOWN = 60
@@ -36,17 +36,19 @@ def metadata(facts: DatasetFacts) -> str:
 
     build = facts.build
     files = [{"split": split, "path": f"{build.config}/{split}-*"} for split in facts.splits]
+    made = bool(facts.origins.keys() - {"real"})
+    creators = ["machine-generated"] * made + ["found"] * facts.from_people
     data = DatasetCardData(
         language=["zh"],
         license=build.license or "unknown",
         pretty_name=title(facts),
-        annotations_creators=["machine-generated"],
-        language_creators=["machine-generated"],
+        annotations_creators=creators,
+        language_creators=list(creators),  # one list twice would be an anchor in YAML
         multilinguality="monolingual",
         size_categories=[next((name for limit, name in SIZES if facts.rows < limit), "n>10M")],
         source_datasets=["original"],
         task_categories=["text-generation", "question-answering"],
-        tags=["medical", "synthetic", "sft", "suwen", *(["rehearsal"] if facts.rehearsal else [])],
+        tags=["medical", *["synthetic"] * made, "sft", "suwen", *(["rehearsal"] if facts.rehearsal else [])],
         configs=[{"config_name": build.config, "default": True, "data_files": files}],
     )
     return str(data.to_yaml()).rstrip() + "\n"
@@ -195,11 +197,12 @@ def _making(facts: DatasetFacts) -> str:
     named = [(use.name, f"`{use.sha256}`") for use in build.prompts]
     prompts = table(["prompt", "SHA-256"], named) if named else "No prompt file was named by the builder."
     inputs = "".join(f"\n- {one}" for one in build.inputs)
+    sources = table(["rows start from", "rows"], list(facts.sources.items()))
     asked = f"Ledger digest: `{build.ledger_digest}`; latest answer {build.answered_on}."
     answers = f"{asked}\n\n" if build.calls else ""
     settings = json.dumps(build.settings, ensure_ascii=False, indent=2, sort_keys=True)
     return (
-        f"## How it was made\n\n{prompts}\n\nInputs:{inputs or ' none named by the builder.'}\n\n{answers}```json\n{settings}\n```\n\nThe provenance of every row names its teacher and ledger keys, and "
+        f"## How it was made\n\n{prompts}\n\nInputs:{inputs or ' none named by the builder.'}\n\n{sources}\n\n{answers}```json\n{settings}\n```\n\nThe provenance of every row names its teacher and ledger keys, and "
         "the prompts, source and filters as far as the builder named them."
     )
 
@@ -207,5 +210,5 @@ def _making(facts: DatasetFacts) -> str:
 def _use(facts: DatasetFacts) -> str:
     license = facts.build.license or "not stated; such rows are not pushed"
     use = "\n".join(f"- {line}" for line in INTENDED_USE)
-    limits = "\n".join(f"- {line}" for line in LIMITS)
+    limits = "\n".join(f"- {line}" for line in limits_of(facts))
     return f"## Intended use\n\n{use}\n\n## Limits\n\n{limits}\n\n## Licence\n\n{license}"

@@ -80,6 +80,10 @@ class DatasetFacts(Record):
     lengths: tuple[Lengths, ...]
     shares: dict[str, dict[str, int]]
     """Rows per value, for every column with few values."""
+    origins: dict[str, int]
+    """Rows by who wrote the answer: distilled, real, rewritten, expanded."""
+    sources: dict[str, int]
+    """Rows by the data set they start from, as NAME (LICENCE)."""
     figures: tuple[Measured, ...]
     """What the filters measured, by name."""
     clusters: int
@@ -91,6 +95,12 @@ class DatasetFacts(Record):
     def rows(self) -> int:
         """Rows over all splits."""
         return sum(self.splits.values())
+
+    @property
+    def from_people(self) -> bool:
+        """Whether patients or doctors wrote any of it, or what it was made from."""
+        masked = any(figure.name.startswith("masked_") for figure in self.figures)
+        return masked or bool(self.origins.keys() - {"distilled"})
 
     @property
     def judged(self) -> int:
@@ -116,6 +126,8 @@ def measure(build: BuildFacts, files: Mapping[str, Sequence[str]]) -> DatasetFac
         splits=splits,
         lengths=tuple(_lengths(rows, column) for column in texts),
         shares={column: _share(rows, column) for column in few},
+        origins=_share(rows, "origin"),
+        sources=_share(rows.select(_source().alias("source")), "source"),
         figures=_figures(rows),
         clusters=provenance["clusters"][0],
         rehearsal=bool(provenance["rehearsal"][0]),
@@ -154,6 +166,14 @@ def _share(rows: "polars.LazyFrame", column: str) -> dict[str, int]:
         .sort(["len", column], descending=[True, False])
     )
     return dict(counted.iter_rows())
+
+
+def _source() -> "polars.Expr":
+    import polars as pl
+
+    source, license = (pl.col("provenance").struct.field(name) for name in ("source", "source_license"))
+    stated = pl.when(license == "").then(pl.lit("no licence stated")).otherwise(license)
+    return pl.when(source == "").then(pl.lit("(none)")).otherwise(pl.format("{} ({})", source, stated))
 
 
 def _figures(rows: "polars.LazyFrame") -> tuple[Measured, ...]:

@@ -21,7 +21,7 @@ from aiohttp import web
 from answers import completion
 from conftest import ROOT
 
-from builders.engine.rehearsal.prompted import prompt_of
+from builders.prompts import FOLDER, prompt
 from schemas.settings import run_command
 
 TABLE = {
@@ -31,6 +31,7 @@ TABLE = {
 }
 SETTINGS = {"polish_qa": "PolishQA", "curate_dialogues": "CurateDialogues", "simulate_dialogues": "SimulateDialogues"}
 LEDGER = ".suwen/ledger.sqlite"
+PROMPTS = {prompt(file.stem).text: file.stem for file in FOLDER.glob("*.txt")}
 
 PRESSURE = (
     "我爸今年六十三岁，血压160/95，吃什么药比较好？",
@@ -186,8 +187,8 @@ def _unpacked(cell: Any) -> str:
 class Asked(NamedTuple):
     """One request that the teacher got."""
 
-    prompt: str | None
-    """Name of our prompt that it is made from."""
+    prompt: str
+    """Name of the prompt that it is made from."""
     data: dict[str, Any]
     """What stood in its <data> block."""
     body: dict[str, Any]
@@ -210,14 +211,14 @@ class Teacher:
     async def _say(self, request: web.Request) -> web.Response:
         body = await request.json()
         block = body["messages"][1]["content"].partition("</data>")[0].removeprefix("<data>")
-        asked = Asked(prompt_of(body["messages"]), json.loads(block), body)
+        asked = Asked(PROMPTS[body["messages"][0]["content"]], json.loads(block), body)
         self.heard.append(asked)
         said = self._answer(asked)
         return completion(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))
 
-    def told(self, prompt: str) -> list[dict[str, Any]]:
+    def told(self, name: str) -> list[dict[str, Any]]:
         """The data of every request made from a prompt, in order."""
-        return [asked.data for asked in self.heard if asked.prompt == prompt]
+        return [asked.data for asked in self.heard if asked.prompt == name]
 
 
 def politely(asked: Asked) -> Any:

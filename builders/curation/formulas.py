@@ -10,9 +10,8 @@ WORDLESS = re.compile(r"[\W_]*")
 """Punctuation, and emoji of which a site has left ？？."""
 
 TITLE = "(?:医生|大夫|医师|主任|教授|老师|咨询师)"
-ACKNOWLEDGED = "[嗯恩唔哦噢喔奥偶额呃啊呀哈呵嘻哎唉嘿好行懂就先那的了啦咯吧滴嘞哒呢哟呗哇亲我您你]|ok|okay|收到|明白|知道|了解|清楚|晓得|这样|家长朋友|宝妈|家长|朋友"
+ACKNOWLEDGED = "[嗯恩唔哦噢喔奥偶额呃啊呀哈呵嘻哎唉嘿好行懂就先那的了啦咯吧滴嘞哒呢哟呗哇亲我您你]|okay|ok|收到|明白|知道|了解|清楚|晓得|这样|家长朋友|宝妈|家长|朋友"
 PIECES = (
-    ACKNOWLEDGED,
     rf"(?:非常|十分|真是?|多|太|很)?(?:感谢|谢谢|谢|感激)(?:你|您|了|啦|啊|哈|哦|呀|们|(?:[一-鿿]?{TITLE}))*",
     rf"(?:麻烦|辛苦|打扰|拜托)(?:你|您|了|啦|{TITLE})+",
     "不(?:用|必|要)?(?:客气|谢)|别(?:客气|谢)|应该的|不谢",
@@ -22,9 +21,10 @@ PIECES = (
     "(?:请问)?(?:您|你|还|人)*(?:在|再)(?:不在|吗|么|不|嘛|的)?",
     "保重(?:身体)?|多保重|(?:身体)?健康(?:快乐)?(?:成长)?|(?:早日|尽快)(?:康复|恢复)(?:健康)?|(?:家庭|工作|学习|生活)(?:幸福|顺利|愉快|进步)",
     "稍(?:等|候)(?:一下|片刻)?|等(?:我|您|你)?(?:一下|一会儿?|下|会儿?)?|马上|看(?:到|见)",
-    f"{TITLE}",
+    TITLE,
+    ACKNOWLEDGED,
 )
-"""What courtesy is put together from; no piece has a wildcard, so that a clause is read in one way only."""
+"""What courtesy is put together from, the longer before what it begins with."""
 
 NOT_TO_A_DOCTOR = "(?!.*(?:医院|医生|专家|大夫|门诊|就诊|面诊|科|药店|药师))"
 WHOLE = (
@@ -49,18 +49,21 @@ WHOLE = (
     "希望(?:我|以上|能|对|这|有).{0,16}(?:帮助|帮到|有用).{0,6}",
 )
 """What may be the whole of a clause, after pieces of courtesy."""
-ENGLISH = """okay|ok|o\\.k|all ?right|great|good|perfect|wonderful|excellent|fine|sure|yeah|oh|well|and|uh|hm+|um+|got it|i see
+ENGLISH = """all ?right|perfect|wonderful|excellent|fine|sure|yeah|got it|i see
     |thank(?:s| you)(?: so much| very much| again| for .{0,40})?|you(?:'re| are) (?:very |most )?welcome|my pleasure|no (?:problem|worries)
-    |good ?bye|bye(?: bye)?|take care|have a (?:good|nice|great|wonderful) .{0,12}|see you.{0,20}|hi|hello|hey|there
+    |good ?bye|bye|take care|have a (?:good|nice|great|wonderful) .{0,12}|see you.{0,20}|hi|hello|hey|there
     |good (?:morning|afternoon|evening|night)(?: to you)?|nice to (?:see|meet) you.{0,8}|sounds good|that(?:'s| is) (?:great|good)(?: to hear)?
     |(?:good|glad|great) to (?:hear|know)(?: that)?|i(?:'m| am) sorry to hear (?:that|this).{0,6}|sir|miss|ma'?am|brother|doctor|guy|awesome|absolutely
     |just (?:a few|one) more.{0,24}|(?:is there |do you have )?anything else(?: (?:i|we) can .{0,20})?|(?:do you have )?any (?:other |more |further )?questions.{0,20}
-    |you(?:'re| are) all set.{0,10}|i(?:'ll| will) (?:see you|be right back).{0,16}|very (?:good|well)|that works|right|let me (?:see|check|look).{0,10}"""
+    |you(?:'re| are) all set.{0,10}|i(?:'ll| will) (?:see you|be right back).{0,16}|very (?:good|well)|that works|right|let me (?:see|check|look).{0,10}
+    |okay|ok|o\\.k|great|good|oh|well|and|uh|hm+|um+"""
 
 IN_ENGLISH = "".join(line.strip() for line in ENGLISH.split("\n"))
+# (?>…) takes the first piece that fits and never comes back for another: 谢谢您谢谢您… has one reading, not 2^n.
 COURTESY = re.compile(
-    rf"(?:\s*(?:{'|'.join(PIECES)}))*(?:{'|'.join(WHOLE)})?[呢哈哦啊呀啦的了吧]?\s*|(?:\s*(?:{IN_ENGLISH})[\s,'-]*)+"
+    rf"(?:\s*(?>{'|'.join(PIECES)}))*(?:{'|'.join(WHOLE)})?[呢哈哦啊呀啦的了吧]?\s*|(?:\s*(?>{IN_ENGLISH})\b[\s,'-]*)+"
 )
+"""Matched against whole clauses."""
 
 
 def fold(text: str) -> str:

@@ -9,15 +9,15 @@ the other, with the same history. `single` is an engine run of one call a row, a
 
 import argparse
 import asyncio
-import cProfile
 import contextlib
+import cProfile
 import csv
 import json
 import pstats
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from schemas.case import CaseFile
 
 Messages = list[dict[str, str]]
 Say = Callable[..., Any]
-SAMPLING = {"model": "m", "max_tokens": 8192, "temperature": 1.0, "seed": 0}
+SAMPLING: dict[str, Any] = {"model": "m", "max_tokens": 8192, "temperature": 1.0, "seed": 0}
 
 
 def user(content: str) -> dict[str, str]:
@@ -101,7 +101,8 @@ async def bare(builder: str, url: str, source: Path, rows: int, at_once: int) ->
     calls = 0
 
     async def say(messages: Messages, **more: Any) -> str:
-        said = await client.chat.completions.create(messages=messages, **SAMPLING, **more)
+        request: dict[str, Any] = {**SAMPLING, "messages": messages, **more}
+        said = await client.chat.completions.create(**request)
         return str(said.choices[0].message.content)
 
     async def worker() -> None:

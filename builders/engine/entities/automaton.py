@@ -28,14 +28,14 @@ class Words(Generic[V]):
         self._lengths = {head: sorted(found, reverse=True) for head, found in lengths.items()}
 
     def find(self, text: str) -> Iterator[tuple[int, int, V]]:
-        """(start, end, what it stands for). A Latin word counts only where no Latin letter or digit touches it; 维生素D400 is 维生素D."""
-        lengths, words = self._lengths, self._words
-        at, last = 0, len(text) - HEAD
-        while at <= last:
+        """(start, end, what it stands for). A Latin word stands alone: no letter or digit touches it, but for 维生素D400."""
+        lengths, words, size = self._lengths, self._words, len(text)
+        at = 0
+        while at <= size - HEAD:
             for length in lengths.get(text[at : at + HEAD], ()):
                 end = at + length
                 word = text[at:end]
-                if word in words and _stands_alone(text, at, end):
+                if end <= size and word in words and _stands_alone(text, at, end):
                     yield at, end, words[word]
                     at = end
                     break
@@ -44,15 +44,11 @@ class Words(Generic[V]):
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    return not (
-        (start and _latin(text[start]) and _latin(text[start - 1]))
-        or (
-            end < len(text)
-            and _latin(text[end - 1])
-            and _latin(text[end])
-            and not (text[end].isdigit() and not _latin(text[start]))
-        )
-    )
+    if start and _latin(text[start]) and _latin(text[start - 1]):
+        return False
+    if end == len(text) or not (_latin(text[end - 1]) and _latin(text[end])):
+        return True
+    return text[end].isdigit() and not _latin(text[start])
 
 
 def _latin(sign: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from builders.engine.entities.clauses import Clause, Denied, Reading, share
+from builders.engine.entities.clauses import EXCHANGED, Clause, Denied, Reading, share
 from builders.engine.entities.mentions import Mention, folded
 
 Found = tuple[str, str, str]
@@ -134,17 +134,19 @@ def _side(value: str) -> str:
 
 
 def exchanges(one: Reading, other: Reading) -> Iterator[Found]:
-    """Doses and frequencies of one text that the other has, but for another drug, or in another place."""
+    """Doses and frequencies of one text that the other has too, but in another clause, or for another drug."""
+    elsewhere = {mention.value for mention in other.mentions if mention.kind in EXCHANGED}
     for clause in one.clauses:
-        for there in (other.clauses[place].amounts for place in _twin(clause, one.clauses, other.clauses)):
-            kinds = {kind for kind, _ in there - clause.amounts}
-            for kind, value in clause.amounts - there:
-                if kind in kinds:
+        for place in _twin(clause, one.clauses, other.clauses):
+            twin = other.clauses[place].amounts
+            come = {kind for kind, _ in twin - clause.amounts}
+            for kind, value in clause.amounts - twin:
+                if kind in come and value in elsewhere:
                     yield kind, value, one.text[clause.start : clause.end]
-    ours, theirs, ahead = one.intake(), other.intake(), other.intake(ahead=True)
-    for (drug, kind), values in ours.items():
+    theirs, ahead = other.intake(), other.intake(ahead=True)
+    for (drug, kind), values in one.intake().items():
         there = theirs.get((drug, kind), set())
-        if there and not values & there and not values & ahead.get((drug, kind), set()):
+        if there and values <= elsewhere and not values & (there | ahead.get((drug, kind), set())):
             yield kind, " ".join([drug, *sorted(values)]), drug
 
 

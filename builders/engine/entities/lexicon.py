@@ -94,22 +94,22 @@ class Lexicon:
         )
 
     def _add(self, entry: Entry) -> None:
-        base = self._base(entry)
-        value = self._names[base].value if base in self._names and self._names[base].kind == entry.kind else entry.value
-        for written in (entry.value, *entry.aliases):
+        bare = without_form(entry.value) if entry.kind == "drug" else entry.value
+        bare = bare if len(bare) > HEAD or folded(bare) in self._names else entry.value
+        known = self._names.get(folded(bare))
+        value = known.value if known and known.kind == entry.kind else bare
+        for written in (entry.value, bare, *entry.aliases):
             word = folded(written)
             if len(word) < HEAD or len(word) > LONGEST or word in TOO_COMMON:
                 self.skipped.add(written)
             else:
                 self._names.setdefault(word, Name(entry.kind, value))
 
-    def _base(self, entry: Entry) -> str:
-        word = folded(entry.value)
-        return without_form(word) if entry.kind == "drug" and word not in self._names else word
-
     def _named(self, plain: str) -> Iterator[tuple[str, int, int, str]]:
         last = 0
         for start, end, name in self._words.find(plain):
+            if start < last:  # 软膏 of 红霉素软膏
+                continue
             yield from unknown_drugs(plain, last, start)
             form = DOSAGE_FORM.match(plain, end) if name.kind == "drug" else None
             last = form.end() if form else end

@@ -1,6 +1,6 @@
 """Doses, frequencies, durations and measured values, each as one value in one unit.
 
-    0.5克 → 500 mg    一天三次 = tid = 早中晚各一次 → 3/day    半年复查一次 → 1/6 month    两周 → 14 day    38度5 → 38.5 ℃
+0.5克 → 500 mg    一天三次 = tid = 早中晚各一次 → 3/day    半年复查一次 → 1/6 month    两周 → 14 day    38度5 → 38.5 ℃
 """
 
 import re

@@ -1,9 +1,9 @@
 """Rows a second of the three builders of consultations, against a bare pool that sends the same requests.
 
-    python tests/benchmarks/builders.py                          # 100 and 400 at once, consultations also 1,000: 5 pairs
-    python tests/benchmarks/builders.py --builder polish_qa --at-once 100 --pairs 3
-    python tests/benchmarks/builders.py --consultations          # calls/s of 1,000 consultations and of 1,000 single calls
-    python tests/benchmarks/builders.py --profile curate_dialogues
+    python tests/benchmarks/builder_speed.py                          # 100 and 400 at once, consultations also 1,000: 5 pairs
+    python tests/benchmarks/builder_speed.py --builder polish_qa --at-once 100 --pairs 3
+    python tests/benchmarks/builder_speed.py --consultations          # calls/s of 1,000 consultations and of 1,000 single calls
+    python tests/benchmarks/builder_speed.py --profile curate_dialogues
 
 The endpoint (builder_endpoint.py) is a process of its own with log-normal latency, median 0.3 s; every run of a side
 (builder_clients.py) is one, too. Pairs are interleaved and their ratio is taken pair by pair. Rows a second are those of
@@ -95,7 +95,7 @@ def pairs(stage: Stage, builder: str, at_once: int, count: int) -> dict[str, Any
 
 def middle(runs: Sequence[Sequence[dict[str, Any]]], side: int, name: str) -> float:
     """Median of one figure of one side."""
-    return round(statistics.median(run[side][name] for run in runs), 2)
+    return round(statistics.median(float(run[side][name]) for run in runs), 2)
 
 
 def consultations(stage: Stage, at_once: int, count: int) -> dict[str, Any]:

@@ -1,0 +1,303 @@
+"""Real consultations through the front door: put in order, the patient untouched, the doctor reworded and nothing else."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from clinic import (
+    Teacher,
+    build,
+    cmdd,
+    figures,
+    politely,
+    rejected,
+    rows,
+    started,
+)
+from folders import files_of, manifest_is_true
+from scenes import bought, bought_again, receipts, wait_until
+
+from builders.engine.privacy.mask import mask_all
+
+REHEARSED = ("--teacher", "rehearsal")
+FEVER = (
+    "患：宝宝八个月，发烧38.5℃，一天了",
+    "患：还有点咳嗽",
+    "医：您好",
+    "医：有没有流鼻涕？精神怎么样？",
+    "患：没有流鼻涕",
+    "患：精神还好",
+    "医：可以口服布洛芬混悬液，每次2.5ml，一日三次",
+    "医：体温38.5℃以下不要吃退烧药",
+    "患：好的，谢谢医生",
+    "医：不客气，祝宝宝早日康复",
+    "患：再见",
+)
+LOOSE = (
+    "医：您好，请问孩子多大了？",
+    "患：十一个月，一直拉肚子，两天了",
+    "医：一天拉几次？有没有呕吐？",
+    "患：一天五六次，不吐",
+    "医：考虑消化不良，口服蒙脱石散，一次半袋，一天三次",
+    "患：需要化验大便吗",
+    "医：需要的，查一个大便常规，先排除细菌感染",
+)
+SHORT = (
+    "患：孩子两岁，晚上睡觉老是磨牙，是不是有蛔虫？",
+    "医：磨牙不一定是蛔虫，可以查大便常规。睡前不要太兴奋，暂时不要吃打虫药。",
+)
+QUESTION, ANSWER = (bubble[2:] for bubble in SHORT)
+
+
+def turns(row):
+    return [(turn["speaker"], turn["text"]) for turn in row["turns"]]
+
+
+def curate(serve, consultations, answer=politely, *flags):
+    teacher = Teacher(serve, answer)
+    return build("curate_dialogues", cmdd("visits", consultations), *teacher.flags, "--short", *flags), teacher
+
+
+def rewording(**changed):
+    """Faithful, but for the doctor's turns given by number: their words in every draft, one after another."""
+    left = {int(name.removeprefix("turn")): iter(texts) for name, texts in changed.items()}
+
+    def say(asked):
+        made = politely(asked)
+        for turn in made["turns"]:
+            if turn["n"] in left:
+                turn["text"] = next(left[turn["n"]])
+        return made
+
+    return say
+
+
+# ------------------------------------------------------------------ in order
+
+
+def test_bubbles_become_turns_from_the_patient_to_the_doctor_and_farewells_are_cut(serve):
+    made, _ = curate(serve, [FEVER])
+    assert made.code == 0, made.talk
+    (row,) = rows("curate_dialogues")
+    assert turns(row) == [
+        ("patient", "宝宝八个月，发烧38.5℃，一天了\n还有点咳嗽"),
+        ("doctor", "您好，您好\n有没有流鼻涕？精神怎么样？"),
+        ("patient", "没有流鼻涕\n精神还好"),
+        ("doctor", "您好，可以口服布洛芬混悬液，每次2.5ml，一日三次\n体温38.5℃以下不要吃退烧药"),
+    ]
+    assert [turn["raw"] for turn in row["turns"]] == [
+        "",
+        "您好\n有没有流鼻涕？精神怎么样？",
+        "",
+        "可以口服布洛芬混悬液，每次2.5ml，一日三次\n体温38.5℃以下不要吃退烧药",
+    ]
+    assert (row["origin"], row["form"], row["department"], row["key"]) == (
+        "rewritten",
+        "conversation",
+        "儿科",
+        "cmdd/10270001",
+    )
+    assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * 2
+    assert figures(row) | {"bubbles": 11, "merged": 4, "farewells_cut": 3, "turns": 2} == figures(row)
+
+
+def test_the_description_stands_first(serve):
+    told = {"case": "女，32岁，右下腹痛两天，伴低热", "turns": [{"role": side, "content": text} for side, text in [
+        ("doctor", "疼痛有没有转移？"), ("patient", "先是肚脐周围疼，后来到右下腹"), ("doctor", "考虑阑尾炎，尽快查血常规和B超"),
+        ("patient", "能不能先吃消炎药"), ("doctor", "可以口服头孢克肟，但不要耽误检查"),
+    ]]}  # fmt: skip
+    Path("visits.jsonl").write_text(json.dumps(told, ensure_ascii=False))
+    build(
+        "curate_dialogues",
+        "visits.jsonl",
+        "--columns",
+        "description=case,dialogue=turns",
+        *Teacher(serve, politely).flags,
+    )
+    (row,) = rows("curate_dialogues")
+    assert turns(row)[0] == ("patient", told["case"])
+    assert [speaker for speaker, _ in turns(row)] == ["patient", "doctor"] * 3
+
+
+def test_the_patients_words_are_kept_byte_for_byte_and_only_what_is_private_is_masked(serve):
+    said = (
+        "患：  我叫李晓雯，孩子发烧３８．５度～～😭 ",
+        "患：电话13912345678，昨晚在睢宁县人民医院打的针(⊙o⊙)",
+        "医：李晓雯您好，咳嗽吗？",
+        "患：不咳,,就是蔫。。。",
+        "医：多喝水，口服布洛芬2.5ml，一天三次",
+    )
+    curate(serve, [said])
+    (row,) = rows("curate_dialogues")
+    masked = mask_all([bubble[2:] for bubble in said]).texts
+    heard = [text for speaker, text in turns(row) if speaker == "patient"]
+    assert heard == [f"{masked[0]}\n{masked[1]}", masked[3]]
+    assert heard[0].startswith("  我叫[姓名1]，孩子发烧３８．５度～～😭 \n电话[电话1]，")
+    assert row["turns"][1]["raw"] == "[姓名1]您好，咳嗽吗？"
+    assert figures(row) | {"masked_name": 2, "masked_phone": 1, "masked_hospital": 1} == figures(row)
+
+
+def test_nobody_speaks_twice_running_and_all_is_accounted_for(serve):
+    picture = ("患：大夫看看是什么疹子，痒三天了", "医：从图片上看是湿疹", "患：用什么药", "医：外用炉甘石洗剂")
+    bare = ("患：你好", "医：您好", "患：谢谢", "医：不客气")
+    made, teacher = curate(serve, [FEVER, picture, bare, SHORT, LOOSE, FEVER])
+    assert (made.said["rows"], made.accounted) == (2, 6)
+    for row in rows("curate_dialogues"):
+        speakers = [turn["speaker"] for turn in row["turns"]]
+        assert speakers == ["patient", "doctor"] * (len(speakers) // 2)
+    found = {one["key"]: (one["reason"], one["detail"]) for one in rejected()}
+    assert found.pop("cmdd/10270002")[0] == "depends on a picture"
+    assert found.pop("cmdd/10270003")[0] == "no complaint"
+    assert found.pop("cmdd/10270004") == ("too few turns", "1 of each; --expand makes more of them")
+    assert found == {"cmdd/10270006": ("near-duplicate", "Jaccard 1.000 with cmdd/10270001")}
+    assert len(teacher.heard) == 2
+
+
+def test_what_is_no_consultation_is_rejected_with_its_place(serve):
+    folder = Path(cmdd("visits", [FEVER, LOOSE]))
+    (folder / "003.json").write_text('{"example-id": "9", "dialogue-content": []}')
+    (folder / "004.json").write_text('{"example-id": "8", "note": "empty"}')
+    stranger = {"speaker": "家属王芳", "sentence": "孩子发烧了"}
+    (folder / "005.json").write_text(json.dumps({"example-id": "7", "dialogue-content": [stranger]}))
+    (folder / "006.jsonl").write_text('{"example-id": "6", "dialogue-con')
+    made = build("curate_dialogues", folder, "--format", "cmdd", *Teacher(serve, politely).flags)
+    assert made.code == 0, made.talk
+    assert (made.said["rows"], made.said["rejected"]) == (2, {"unreadable": 4})
+    found = {one["row"]["taken"][1]: one["detail"] for one in rejected()}
+    assert found.pop("003.json: row 1") == "dialogue-content: nothing is said in it"
+    assert found.pop("004.json: row 1").startswith("dialogue-content: expected a list of objects, got nothing")
+    assert "is neither patient nor doctor" in found.pop("005.json: row 1")
+    assert found.popitem()[1].startswith("not JSON: ")
+
+
+def test_a_torn_file_is_named_with_its_line_before_anything_is_asked(serve):
+    folder = Path(cmdd("visits", [FEVER, LOOSE]))
+    torn = (folder / "002.json").read_text()
+    (folder / "002.json").write_text(torn[: len(torn) // 2])
+    teacher = Teacher(serve, politely)
+    made = build("curate_dialogues", folder, *teacher.flags)
+    assert (made.code, teacher.heard) == (2, [])
+    assert made.talk.startswith("curate_dialogues: visits/002.json: line ")
+
+
+# ------------------------------------------------------------------ as they were spoken
+
+
+def test_as_spoken_asks_nobody_and_changes_nothing():
+    made = build("curate_dialogues", cmdd("visits", [FEVER, LOOSE]), "--as-spoken")
+    assert made.code == 0, made.talk
+    assert (made.said["rows"], made.said["calls"]) == (2, 0)
+    row = rows("curate_dialogues")[0]
+    assert turns(row)[3] == ("doctor", "可以口服布洛芬混悬液，每次2.5ml，一日三次\n体温38.5℃以下不要吃退烧药")
+    assert (row["origin"], {turn["raw"] for turn in row["turns"]}) == ("real", {""})
+    assert row["provenance"] | {"prompts": [], "teachers": [], "calls": [], "rehearsal": False} == row["provenance"]
+    assert row["provenance"]["source_license"] == "Apache-2.0"
+
+
+def test_a_card_of_spoken_consultations_names_no_teacher():
+    build("curate_dialogues", cmdd("visits", [FEVER, LOOSE]), "--as-spoken")
+    card = Path("set/README.md").read_text()
+    assert "2 rows made by `curate_dialogues`" in card
+    assert "written by a language model" not in card
+
+
+def test_a_teacher_who_would_not_be_asked_is_bad_input():
+    made = build("curate_dialogues", cmdd("visits", [FEVER]), "--as-spoken", *REHEARSED)
+    assert made.code == 2
+    assert "--as-spoken: nobody is asked; leave out --teacher" in made.talk
+
+
+def test_every_turn_of_the_doctor_says_what_it_does():
+    said = (
+        "患：孩子咳嗽三天了，有痰",
+        "医：发烧吗？",
+        "患：不发烧",
+        "医：嗯嗯，好的",
+        "患：要不要吃头孢",
+        "医：不用吃头孢，可以口服氨溴索。家里有雾化机吗？",
+        "患：有的",
+        "医：那就用布地奈德雾化，一天两次",
+    )
+    build("curate_dialogues", cmdd("visits", [said]), "--as-spoken")
+    (row,) = rows("curate_dialogues")
+    assert [turn["act"] for turn in row["turns"]] == ["", "ask", "", "close", "", "both", "", "advise"]
+    assert figures(row)["inquiry_rate"] == 0.5
+
+
+def test_a_doctor_who_asks_too_little_is_left_out():
+    flags = (cmdd("visits", [FEVER, LOOSE]), "--as-spoken", "--min-inquiry-rate")
+    assert build("curate_dialogues", *flags, 0.5).said["rows"] == 1  # 1 of 2 turns asks, and 1 of 3
+    (found,) = rejected()
+    assert (found["key"], found["reason"]) == ("cmdd/10270002", "asks too little")
+    assert found["detail"] == "inquiry rate 0.33"
+
+
+# ------------------------------------------------------------------ reworded under the guard
+
+
+@pytest.mark.parametrize(
+    ("wrong", "lost"),
+    [
+        ("口服布洛芬混悬液，一日三次\n体温38.5℃以下不要吃退烧药", "2.5ml"),
+        ("口服布洛芬混悬液，每次2.5ml，一日三次\n体温38.5℃以下也要吃退烧药", "不"),
+    ],
+)
+def test_only_the_turn_that_is_wrong_is_asked_for_again(serve, wrong, lost):
+    right = "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下不要吃退烧药。"
+    made, teacher = curate(serve, [FEVER], rewording(turn3=[wrong, right]))
+    assert made.said["rows"] == 1, made.talk
+    first, second = teacher.told("rewrite_doctor")
+    assert "again" not in first
+    assert second["dialogue"] == first["dialogue"]
+    (again,) = second["again"]
+    assert (again["n"], again["draft"]) == (3, wrong)
+    assert any(lost in text for text in again["lost"])
+    (row,) = rows("curate_dialogues")
+    assert row["turns"][3]["text"] == right
+    assert row["turns"][1]["text"].startswith("您好，您好")  # the first draft of the turn that was right
+    assert figures(row)["turns_retried"] == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong", "reason"),
+    [
+        (1, "您好，请留意流鼻涕和精神的情况。", "entity guard, lost: question"),
+        (3, "口服布洛芬混悬液，每次5ml，一日三次。体温38.5℃以下不要吃退烧药。", "entity guard, lost: dose"),
+        (3, "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下要吃退烧药。", "entity guard, lost: negation"),
+        (3, "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下不要吃退烧药。孩子大便正常吗？", "entity guard, invented: question"),
+        (3, "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下不要吃退烧药，可加服阿奇霉素。", "entity guard, invented: drug"),
+        (3, "  ", "entity guard, lost: turn"),
+    ],
+)  # fmt: skip
+def test_a_turn_that_is_wrong_twice_rejects_its_consultation(serve, number, wrong, reason):
+    made, teacher = curate(serve, [FEVER], rewording(**{f"turn{number}": [wrong, wrong]}))
+    assert (made.code, made.said["rejected"]) == (3, {reason: 1})
+    assert len(teacher.heard) == 2
+
+
+def test_one_of_two_questions_may_not_be_dropped(serve):
+    made, _ = curate(serve, [FEVER], rewording(turn1=["您好，请问有没有流鼻涕？"] * 2))
+    assert made.said["rejected"] == {"entity guard, lost: question": 1}
+
+
+@pytest.mark.parametrize("number", [0, 2, 4, -1])
+def test_a_turn_that_nobody_asked_for_rejects_the_consultation(serve, number):
+    def say(asked):
+        made = politely(asked)
+        return {"turns": [*made["turns"], {"n": number, "text": "孩子没有过敏史。"}]}
+
+    made, _ = curate(serve, [FEVER, LOOSE], say if number < 4 else rewording_with(number))
+    assert made.said["rejected"]["rewrote what was not asked for"] >= 1
+    assert {one["detail"] for one in rejected()} <= {f"turn {number}"}
+
+
+def rewording_with(number):
+    """A turn too many, where the first consultation has none of that number."""
+
+    def say(asked):
+        made = politely(asked)
+        few = len(asked.data["dialogue"]) <= number
+        return {"turns": [*made["turns"], {"n": number, "text": "再见。"}] if few else made["turns"]}
+
+    return say
