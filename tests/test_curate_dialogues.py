@@ -160,15 +160,17 @@ def test_what_is_no_consultation_is_rejected_with_its_place(serve):
     (folder / "004.json").write_text('{"example-id": "8", "note": "empty"}')
     stranger = {"speaker": "家属王芳", "sentence": "孩子发烧了"}
     (folder / "005.json").write_text(json.dumps({"example-id": "7", "dialogue-content": [stranger]}))
-    (folder / "006.jsonl").write_text('{"example-id": "6", "dialogue-con')
+    whole = json.dumps(json.loads((folder / "002.json").read_text()) | {"example-id": "6"})
+    (folder / "002.json").rename(folder / "007.json")
+    (folder / "006.jsonl").write_text(f'{whole}\n{{"example-id": "5", "dialogue-con\n')
     made = build("curate_dialogues", folder, "--format", "cmdd", *Teacher(serve, politely).flags)
     assert made.code == 0, made.talk
-    assert (made.said["rows"], made.said["rejected"]) == (2, {"unreadable": 4})
-    found = {one["row"]["taken"][1]: one["detail"] for one in rejected()}
+    assert (made.said["rows"], made.said["rejected"]) == (2, {"near-duplicate": 1, "unreadable": 4})
+    found = {one["row"]["taken"][1]: one["detail"] for one in rejected() if one["reason"] == "unreadable"}
     assert found.pop("003.json: row 1") == "dialogue-content: nothing is said in it"
     assert found.pop("004.json: row 1").startswith("dialogue-content: expected a list of objects, got nothing")
     assert "is neither patient nor doctor" in found.pop("005.json: row 1")
-    assert found.popitem()[1].startswith("not JSON: ")
+    assert found.pop("006.jsonl: line 2").startswith("not JSON: ")
 
 
 def test_a_torn_file_is_named_with_its_line_before_anything_is_asked(serve):
@@ -301,3 +303,78 @@ def rewording_with(number):
         return {"turns": [*made["turns"], {"n": number, "text": "再见。"}] if few else made["turns"]}
 
     return say
+
+
+# ------------------------------------------------------------------ always the same, whatever happens
+
+
+def visits(count):
+    """Consultations that are all different."""
+    troubles = ("咳嗽", "拉肚子", "发烧", "流鼻涕", "呕吐", "便秘", "出皮疹")
+    return [
+        (
+            f"患：孩子{n + 5}个月，{troubles[n % 7]}{n % 4 + 2}天了，夜里更厉害",
+            f"医：体温多少度？{troubles[(n + 2) % 7]}有没有？",
+            f"患：量了三十七度{n % 9}，别的没看出来",
+            f"医：先观察{n % 3 + 1}天，多喂水，口服{('益生菌', '蒙脱石散', '氨溴索')[n % 3]}，每次{n + 1}ml，一天{n % 2 + 2}次",
+        )
+        for n in range(count)
+    ]
+
+
+def test_the_first_consultations_are_taken_and_concurrency_changes_no_byte():
+    folder = cmdd("visits", visits(30))
+    for at_once in (1, 7, 200):
+        flags = ("--rows", 10, "--at-once", at_once, "--ledger", f"{at_once}.db", "--out", f"set{at_once}")
+        assert build("curate_dialogues", folder, *REHEARSED, *flags).said["rows"] == 10
+    assert files_of(Path("set1")) == files_of(Path("set7")) == files_of(Path("set200"))
+    judged = sorted([row["key"] for row in rows("curate_dialogues", "set1")] + [one["key"] for one in rejected("set1")])
+    assert judged == [f"cmdd/1027{n + 1:04d}" for n in range(len(judged))]
+
+
+def test_a_second_run_asks_nothing_and_leaves_every_byte():
+    folder = cmdd("visits", visits(12))
+    build("curate_dialogues", folder, *REHEARSED)
+    before = files_of(Path("set"))
+    assert build("curate_dialogues", folder, *REHEARSED).said["calls"] == 0
+    assert files_of(Path("set")) == before
+    assert manifest_is_true(Path("set"))
+
+
+def test_a_killed_run_is_finished_by_the_next_one_which_buys_nothing_twice(rehearsal):
+    server = rehearsal(latency=0.05, spread=0.5)
+    at = ("--teacher", "rehearsal@rehearsal", "--base-url", server.url)
+    flags = (cmdd("visits", visits(30)), *at, "--at-once", 4)
+    with started("curate_dialogues", *flags) as child:
+        wait_until(lambda: len(bought()) >= 6, child)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        durable = receipts(server)
+    assert 6 <= len(durable) < 30
+    assert build("curate_dialogues", *flags).code == 0
+    assert bought_again(server, durable) == []
+    build("curate_dialogues", *flags, "--ledger", "quiet.db", "--out", "quiet")
+    assert files_of(Path("set")) == files_of(Path("quiet"))
+
+
+@pytest.mark.parametrize(("more", "calls"), [((), 2), (("--knowledge", "graph.jsonl"), 4)])
+def test_a_dry_run_asks_nothing_and_writes_nothing(more, calls):
+    Path("graph.jsonl").write_text('{"head": "布洛芬", "relation": "适应证", "tail": "发热"}\n')
+    flags = (cmdd("visits", [FEVER, LOOSE]), "--teacher", "gpt-5-mini@openai", "--dry-run", *more)
+    plan = build("curate_dialogues", *flags)
+    assert (plan.code, plan.said["calls"]) == (0, calls), plan.talk
+    assert not Path("set").exists()
+
+
+def test_a_pilot_builds_no_more_than_it_says():
+    pilot = build("curate_dialogues", cmdd("visits", visits(20)), *REHEARSED, "--pilot", 4)
+    assert (pilot.code, pilot.said["rows"], pilot.said["path"]) == (0, 4, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [REHEARSED, ("--as-spoken",), (*REHEARSED, "--expand", "--min-turns", "4")])
+def test_every_real_consultation_is_kept_or_rejected_with_a_reason(shared_data, flags):
+    made = build("curate_dialogues", shared_data / "chineseblue_cmdd_dev" / "dev", *flags)
+    assert (made.code, made.accounted) == (0, 413)
+    assert made.said["rows"] >= 0.8 * 413
+    assert len(rows("curate_dialogues")) + len(rejected()) == 413

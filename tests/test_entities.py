@@ -204,7 +204,7 @@ def test_lists_of_ones_own_come_on_top(tmp_path):
     told = {(one.kind, one.value) for one in lexicon.mentions("喝仙露治翘脚，拉肚子去内科")}
     assert told == {("drug", "神仙水"), ("symptom", "翘脚"), ("symptom", "腹泻")}
     alone = Lexicon.read([tmp_path / "药品.txt"], built_in=False)
-    assert [one.value for one in alone.mentions("仙水加灵芝草，拉肚子")] == ["神仙水", "灵芝草"]
+    assert [one.value for one in alone.mentions("仙水加灵芝草片，拉肚子")] == ["神仙水", "灵芝草"]
 
 
 @pytest.mark.parametrize(

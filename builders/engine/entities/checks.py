@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from builders.engine.entities import negation
 from builders.engine.entities.clauses import EXCHANGED, Clause, Denied, Reading, share
 from builders.engine.entities.mentions import Mention, folded
 
@@ -60,15 +61,16 @@ def _unnamed(one: Reading, other: Reading) -> list[Mention]:
 
 
 def _half_there(mention: Mention, other: Reading) -> bool:
-    """Where no other name has taken its place, half of a name may stand for it: 高尿酸480, 尿酸为480; 换关节, 关节置换."""
+    """Half of a name may stand for it where no other name has taken its place: 换关节, 关节置换."""
     letters = set(folded(mention.text))
-    plain = folded(other.text)
-    pieces = [plain[clause.start : clause.end] for clause in other.clauses]
+    spans = ((one.start, one.end) for one in other.mentions if one.kind in {*NAMED, "symptom"})
+    rest = negation.hide(folded(other.text), spans)
+    pieces = [rest[clause.start : clause.end] for clause in other.clauses]
     return mention.kind != "drug" and any(2 * len(letters & set(piece)) >= len(letters) for piece in pieces)
 
 
 def _apart(mention: Mention, other: Reading) -> bool:
-    """Said in other words (癌, 恶性肿瘤), or its characters stand apart: 肾结石, 肾脏有0.6厘米的结石. Never of a drug."""
+    """Said in other words (癌, 恶性肿瘤), or its characters stand apart: 肾结石, 肾脏有0.6厘米的结石; no drug is."""
     if any(mention.value in clause.topic for clause in other.clauses):
         return True
     if mention.kind == "drug":
@@ -83,25 +85,29 @@ def _apart(mention: Mention, other: Reading) -> bool:
 
 def amounts(one: Reading, other: Reading) -> Iterator[Found]:
     """Doses, frequencies, durations and numbers of one text that the other has not in any form."""
-    there = _amounts_of(other)
+    there = {form for mention in other.mentions for form in _forms(mention)}
     for mention in one.mentions:
-        if mention.kind in AMOUNTS and mention.value not in TOO_VAGUE and not _forms(mention) & there:
+        numbers = {number for found in other.mentions for number in _number(found, mention)}
+        known = _forms(mention) & there or _number(mention) & numbers
+        if mention.kind in AMOUNTS and mention.value not in TOO_VAGUE and not known:
             yield mention.kind, mention.value, mention.text
 
 
-def _amounts_of(reading: Reading) -> set[str]:
-    return {form for mention in reading.mentions if mention.kind in {*AMOUNTS, "vague"} for form in _forms(mention)}
-
-
 def _forms(mention: Mention) -> set[str]:
-    """A value as other texts may have it: once in two months is two months, and 38.5 is 38.5 ℃."""
+    """A value as another text may have it: once in two months, or two months."""
     value = mention.value
     if mention.kind == "frequency" and value.startswith("1/"):
         interval = value.removeprefix("1/")
         return {value, interval if interval[0].isdigit() else f"1 {interval}"}
-    if mention.kind == "number":
-        return {value, value.split(" ")[0]}
-    return {value}
+    return {value} if mention.kind in {*AMOUNTS, "vague"} else set()
+
+
+def _number(mention: Mention, beside: Mention | None = None) -> set[str]:
+    """The number alone: 38.5 ℃ may be written 38.5. Beside another mention only if one of the two has no unit."""
+    number, unit, _ = mention.value.partition(" ")
+    if mention.kind not in {"dose", "number"} or (beside and unit and " " in beside.value):
+        return set()
+    return {number}
 
 
 def sides(one: Reading, other: Reading) -> Iterator[Found]:
@@ -140,7 +146,7 @@ def exchanges(one: Reading, other: Reading) -> Iterator[Found]:
         for place in _twin(clause, one.clauses, other.clauses):
             twin = other.clauses[place].amounts
             come = {kind for kind, _ in twin - clause.amounts}
-            for kind, value in clause.amounts - twin:
+            for kind, value in sorted(clause.amounts - twin):
                 if kind in come and value in elsewhere:
                     yield kind, value, one.text[clause.start : clause.end]
     theirs, ahead = other.intake(), other.intake(ahead=True)
@@ -179,7 +185,7 @@ def _gone(denied: Denied, one: Reading, other: Reading) -> bool:
 
 
 def _turned(denied: Denied, one: Reading, other: Reading) -> bool:
-    """The clause that says the same says it openly, whatever is denied elsewhere; 若有哮喘，则不可用 denies in the next."""
+    """The clause that says the same says it openly; what is denied in others is another thing."""
     return any(
         share(denied.focus, other.clauses[place].said) >= OPENLY
         and not any(

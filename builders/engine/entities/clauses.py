@@ -1,6 +1,6 @@
-"""A text cut into clauses, each as the set of what it says: entities by their canonical name, other characters as they are.
+"""A text cut into clauses, each the set of what it says: entities by canonical name, other characters as they are.
 
-Two clauses say the same when they share most of what is rare in them; that is how the guard finds the clause of the
+Two clauses say the same when they share most of it; that is how the guard finds the clause of the
 polished answer that stands for one of the raw answer.
 """
 
@@ -19,6 +19,7 @@ FILLERS = frozenset(
     "的了吗呢吧啊哦也都还就才再又很太更最请您你我他她它们这那个会要能可以是有在到对把被给让与和及或并而且但所为因如若则即便去来着过得地时候后之其该应需建议予吃喝饮服用做使食进行目前现在先暂时已经曾开始情况一些点下不没无未别勿 \ue000、“”\"'（）()《》[]_"
 )
 """Characters that carry no content of their own."""
+NAMED = frozenset({"disease", "symptom", "drug", "test"})
 MEASURED = frozenset({"dose", "frequency", "duration", "number", "side"})
 EXCHANGED = frozenset({"dose", "frequency"})
 NOTHING = "_"
@@ -40,7 +41,7 @@ class Clause(NamedTuple):
     sides: tuple[str, ...]
     """Left, right or both, as it says itself."""
     about: tuple[str, ...]
-    """The same, or else those of the clause before in the sentence: 左腿抬高，不要按摩 speaks of the left leg twice."""
+    """The same, or else those of the clause before: 左腿抬高，不要按摩 speaks of the left leg twice."""
 
 
 class Denied(NamedTuple):
@@ -84,11 +85,7 @@ class Reading(NamedTuple):
 def read(text: str, mentions: Sequence[Mention]) -> Reading:
     """Clauses and denials of a text whose mentions are known."""
     plain = folded(text)
-    hidden = list(plain)
-    for mention in mentions:
-        if mention.kind in {"disease", "symptom", "drug", "test"}:
-            hidden[mention.start : mention.end] = negation.HIDDEN * (mention.end - mention.start)
-    masked = "".join(hidden)
+    masked = negation.hide(plain, ((one.start, one.end) for one in mentions if one.kind in NAMED))
     content = _Content(plain, mentions)
     denials = list(negation.denials(masked))
     spans = [(found.start(), found.end()) for found in SENTENCE.finditer(plain)]

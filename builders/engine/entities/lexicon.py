@@ -81,7 +81,7 @@ class Lexicon:
         """Everything the text speaks of, in order."""
         plain = folded(text)
         named = list(self._named(plain))
-        hidden = _hidden(plain, named)
+        hidden = negation.hide(plain, ((start, end) for _, start, end, _ in named))
         amounts = [(found.kind, found.start, found.end, found.value) for found in quantities.find(hidden)]
         sided = [("side", *found) for found in sides.find(plain) if hidden[found.start] != negation.HIDDEN]
         denied = _Denied(negation.denials(hidden), hidden)
@@ -94,16 +94,22 @@ class Lexicon:
         )
 
     def _add(self, entry: Entry) -> None:
-        bare = without_form(entry.value) if entry.kind == "drug" else entry.value
-        bare = bare if len(bare) > HEAD or folded(bare) in self._names else entry.value
-        known = self._names.get(folded(bare))
-        value = known.value if known and known.kind == entry.kind else bare
-        for written in (entry.value, bare, *entry.aliases):
+        value = self._canonical(entry)
+        for written in (entry.value, *entry.aliases):
             word = folded(written)
             if len(word) < HEAD or len(word) > LONGEST or word in TOO_COMMON:
                 self.skipped.add(written)
             else:
                 self._names.setdefault(word, Name(entry.kind, value))
+
+    def _canonical(self, entry: Entry) -> str:
+        """A drug goes by its name without its form; where an earlier list knows the name, by that list's."""
+        bare = without_form(entry.value) if entry.kind == "drug" else entry.value
+        for name in (entry.value, bare):
+            known = self._names.get(folded(name))
+            if known and known.kind == entry.kind:
+                return known.value
+        return entry.value if entry.aliases or len(bare) <= HEAD else bare
 
     def _named(self, plain: str) -> Iterator[tuple[str, int, int, str]]:
         last = 0
@@ -189,11 +195,3 @@ def _entry(kind: str, content: str, place: str) -> Entry:
         raise InputError(f"{place}: expected a name, or name = alias, alias; got {content!r}")
     bare = _NOTE.sub("", name).strip().removesuffix("...")
     return Entry(kind, bare or name, tuple(alias for alias in (*aliases, name) if alias != bare))
-
-
-def _hidden(plain: str, named: Iterable[tuple[str, int, int, str]]) -> str:
-    parts, last = [], 0
-    for _, start, end, _ in named:
-        parts += [plain[last:start], negation.HIDDEN * (end - start)]
-        last = end
-    return "".join([*parts, plain[last:]])

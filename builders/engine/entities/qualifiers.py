@@ -1,4 +1,4 @@
-"""Words that turn a diagnosis, a finding or an intake into another one: 急性 and 慢性, 良性 and 恶性, 饭前 and 饭后.
+"""Words that turn a diagnosis, a finding or an intake into another one: 急性 and 慢性, 饭前 and 饭后.
 
 Losing one or adding one is how people write; one group's member in place of another is a change.
 """
@@ -37,7 +37,6 @@ _WORDS = {
     for word in words.split("|")
 }
 _FIND = re.compile("|".join(sorted(_WORDS, key=len, reverse=True)))
-_BEFORE = re.compile("早[饭餐]前|空腹")
 
 
 def found(text: str) -> dict[int, dict[int, str]]:

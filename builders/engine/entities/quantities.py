@@ -77,8 +77,8 @@ DAILY = re.compile(r"(?:每|一|1|/)(?:天|日)|每晚|每早|每夜|(?P<twice>�
 """Said of most things: another text may say once a day."""
 QUANTITY = re.compile(
     r"(?P<kg>(?:每|/|按)(?:公斤|千克|kg)(?:体重)?[^，。；,;\n\d]{0,4}?)?"
-    rf"(?<![\d.a-z])(?P<nth>第)?(?!百度)(?P<number>{NUMBER})(?:\s*多)?(?P<half>个半(?=[小月星钟礼]))?\s*(?P<unit>{_UNIT})"
-    r"(?P<tail>(?<![次遍回])半(?![夜身边天流片粒颗包袋支瓶勺])|(?<=度)[\d一二三四五六七八九](?![\d十]))?"
+    rf"(?<![\d.])(?<![a-z](?=\d))(?P<nth>第)?(?!百度)(?P<number>{NUMBER})(?:\s*多)?(?P<half>个半(?=[小月星钟礼]))?\s*(?P<unit>{_UNIT})"
+    r"(?P<tail>(?<![次遍回])半(?![夜身边天流片粒颗包袋支瓶勺年个])|(?<=度)[\d一二三四五六七八九](?![\d十]))?"
     r"(?P<perkg>\s*(?:/|每)\s*(?:kg|公斤|千克))?"
 )
 PLAIN = re.compile(r"(?<![\d.a-z/_])(?:\d+\.\d+|\d{2,})(?:\s*[-~/—–]\s*\d+(?:\.\d+)?)?(?![\d.]*[a-z\d])")
