@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -159,23 +159,21 @@ def rejects(out: str = "set") -> list[dict[str, Any]]:
 class Scripted:
     """A server that plays patient and doctor by a script, told apart by their prompts; `answer` is its handler."""
 
-    def __init__(self, *said: str) -> None:
-        self._said = said
+    def __init__(self, *said: str, second: Sequence[str] = ()) -> None:
+        self._scripts = [said, tuple(second)]
+        """Of the first and of the second consultation over a case."""
         self.bodies: list[dict[str, Any]] = []
-        self.when: Callable[[str, int], Any] | None = None
-        """Awaited before a turn is answered, with the role and the number of the turn in the consultation."""
+        self.when: Callable[[int], Awaitable[None]] | None = None
+        """Awaited before a turn is answered, with its number in the consultation."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The turn that the history of the request leads up to; the last one again when the script is over."""
         body = await request.json()
         self.bodies.append(body)
-        role, number = role_of(body), turn_of(body)
+        script, number = self._scripts[body["seed"]], turn_of(body)
         if self.when is not None:
-            await self.when(role, number)
-        text = self._said[min(number, len(self._said) - 1)] if self._said else "……"
-        if "response_format" in body:
-            return completion(json.dumps({"text": text, "end": number >= len(self._said) - 1}, ensure_ascii=False))
-        return completion(text)
+            await self.when(number)
+        return completion(script[min(number, len(script) - 1)])
 
     def heard(self, role: str) -> list[str]:
         """Requests to one role, each as one text."""

@@ -62,6 +62,29 @@ FLAWED = {
 }
 """A reason to reject, and a question with an answer that has it."""
 
+FEVER = (
+    "患：宝宝八个月，发烧38.5℃，一天了",
+    "患：还有点咳嗽",
+    "医：您好",
+    "医：有没有流鼻涕？精神怎么样？",
+    "患：没有流鼻涕",
+    "患：精神还好",
+    "医：可以口服布洛芬混悬液，每次2.5ml，一日三次",
+    "医：体温38.5℃以下不要吃退烧药",
+    "患：好的，谢谢医生",
+    "医：不客气，祝宝宝早日康复",
+    "患：再见",
+)
+LOOSE = (
+    "医：您好，请问孩子多大了？",
+    "患：十一个月，一直拉肚子，两天了",
+    "医：一天拉几次？有没有呕吐？",
+    "患：一天五六次，不吐",
+    "医：考虑消化不良，口服蒙脱石散，一次半袋，一天三次",
+    "患：需要化验大便吗",
+    "医：需要的，查一个大便常规，先排除细菌感染",
+)
+
 
 def toyhom(name: str, pairs: Sequence[tuple[str, str]], *, tail: str = "", title: str = "") -> str:
     """A CSV in GB18030 like Toyhom's, quoted where a field has a line break; `tail` is written below it as it is."""
@@ -110,12 +133,12 @@ class Built(NamedTuple):
 
     @property
     def said(self) -> dict[str, Any]:
-        return json.loads(self.out.splitlines()[-1])
+        return dict(json.loads(self.out.splitlines()[-1]))
 
     @property
     def accounted(self) -> int:
         """Rows that are in the set or under `rejected`, by the command's own count."""
-        return self.said["rows"] + sum(self.said["rejected"].values())
+        return int(self.said["rows"] + sum(self.said["rejected"].values()))
 
 
 def build(command: str, *arguments: object) -> Built:
@@ -181,7 +204,7 @@ def _unpacked(cell: Any) -> str:
     with contextlib.suppress(zlib.error):
         cell = zlib.decompress(cell)
     text = cell.decode("utf-8", "replace")
-    return text.encode().decode("unicode_escape", "replace") + text if "\\u" in text else text
+    return str(text.encode().decode("unicode_escape", "replace") + text) if "\\u" in text else text
 
 
 class Asked(NamedTuple):
@@ -199,10 +222,13 @@ class Asked(NamedTuple):
         return str(self.body["messages"][1]["content"])
 
 
+Answer = Callable[[Asked], Any]
+
+
 class Teacher:
     """A model on loopback whose every answer comes from `answer(asked)`: a text, or an object that becomes JSON."""
 
-    def __init__(self, serve: Callable[..., str], answer: Callable[[Asked], Any]) -> None:
+    def __init__(self, serve: Callable[..., str], answer: Answer) -> None:
         self.heard: list[Asked] = []
         self._answer = answer
         self.url = f"{serve(self._say)}/v1"
@@ -236,7 +262,9 @@ def politely(asked: Asked) -> Any:
     return "这是一个常见的问题，通常先观察两三天，注意休息和饮食；若症状加重，请尽早就医检查。"
 
 
-def scripted(*answers: Any) -> Callable[[Asked], Any]:
-    """These answers, one after another."""
-    left = iter(answers)
-    return lambda _: next(left)
+def curate(
+    serve: Callable[..., str], visits: Sequence[Sequence[str]], answer: Answer = politely
+) -> tuple[Built, Teacher]:
+    """Consultations curated with this teacher; releases what there is."""
+    teacher = Teacher(serve, answer)
+    return build("curate_dialogues", cmdd("visits", visits), *teacher.flags, "--short"), teacher

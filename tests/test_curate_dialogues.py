@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from clinic import (
+    FEVER,
+    LOOSE,
     Teacher,
     build,
     cmdd,
+    curate,
     figures,
     politely,
     rejected,
@@ -21,56 +24,14 @@ from scenes import bought, bought_again, receipts, wait_until
 from builders.engine.privacy.mask import mask_all
 
 REHEARSED = ("--teacher", "rehearsal")
-FEVER = (
-    "患：宝宝八个月，发烧38.5℃，一天了",
-    "患：还有点咳嗽",
-    "医：您好",
-    "医：有没有流鼻涕？精神怎么样？",
-    "患：没有流鼻涕",
-    "患：精神还好",
-    "医：可以口服布洛芬混悬液，每次2.5ml，一日三次",
-    "医：体温38.5℃以下不要吃退烧药",
-    "患：好的，谢谢医生",
-    "医：不客气，祝宝宝早日康复",
-    "患：再见",
-)
-LOOSE = (
-    "医：您好，请问孩子多大了？",
-    "患：十一个月，一直拉肚子，两天了",
-    "医：一天拉几次？有没有呕吐？",
-    "患：一天五六次，不吐",
-    "医：考虑消化不良，口服蒙脱石散，一次半袋，一天三次",
-    "患：需要化验大便吗",
-    "医：需要的，查一个大便常规，先排除细菌感染",
-)
 SHORT = (
     "患：孩子两岁，晚上睡觉老是磨牙，是不是有蛔虫？",
     "医：磨牙不一定是蛔虫，可以查大便常规。睡前不要太兴奋，暂时不要吃打虫药。",
 )
-QUESTION, ANSWER = (bubble[2:] for bubble in SHORT)
 
 
 def turns(row):
     return [(turn["speaker"], turn["text"]) for turn in row["turns"]]
-
-
-def curate(serve, consultations, answer=politely, *flags):
-    teacher = Teacher(serve, answer)
-    return build("curate_dialogues", cmdd("visits", consultations), *teacher.flags, "--short", *flags), teacher
-
-
-def rewording(**changed):
-    """Faithful, but for the doctor's turns given by number: their words in every draft, one after another."""
-    left = {int(name.removeprefix("turn")): iter(texts) for name, texts in changed.items()}
-
-    def say(asked):
-        made = politely(asked)
-        for turn in made["turns"]:
-            if turn["n"] in left:
-                turn["text"] = next(left[turn["n"]])
-        return made
-
-    return say
 
 
 # ------------------------------------------------------------------ in order
@@ -233,76 +194,6 @@ def test_a_doctor_who_asks_too_little_is_left_out():
     (found,) = rejected()
     assert (found["key"], found["reason"]) == ("cmdd/10270002", "asks too little")
     assert found["detail"] == "inquiry rate 0.33"
-
-
-# ------------------------------------------------------------------ reworded under the guard
-
-
-@pytest.mark.parametrize(
-    ("wrong", "lost"),
-    [
-        ("口服布洛芬混悬液，一日三次\n体温38.5℃以下不要吃退烧药", "2.5ml"),
-        ("口服布洛芬混悬液，每次2.5ml，一日三次\n体温38.5℃以下也要吃退烧药", "不"),
-    ],
-)
-def test_only_the_turn_that_is_wrong_is_asked_for_again(serve, wrong, lost):
-    right = "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下不要吃退烧药。"
-    made, teacher = curate(serve, [FEVER], rewording(turn3=[wrong, right]))
-    assert made.said["rows"] == 1, made.talk
-    first, second = teacher.told("rewrite_doctor")
-    assert "again" not in first
-    assert second["dialogue"] == first["dialogue"]
-    (again,) = second["again"]
-    assert (again["n"], again["draft"]) == (3, wrong)
-    assert any(lost in text for text in again["lost"])
-    (row,) = rows("curate_dialogues")
-    assert row["turns"][3]["text"] == right
-    assert row["turns"][1]["text"].startswith("您好，您好")  # the first draft of the turn that was right
-    assert figures(row)["turns_retried"] == 1
-
-
-@pytest.mark.parametrize(
-    ("number", "wrong", "reason"),
-    [
-        (1, "您好，请留意流鼻涕和精神的情况。", "entity guard, lost: question"),
-        (3, "口服布洛芬混悬液，每次5ml，一日三次。体温38.5℃以下不要吃退烧药。", "entity guard, lost: dose"),
-        (3, "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下要吃退烧药。", "entity guard, lost: negation"),
-        (3, "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下不要吃退烧药。孩子大便正常吗？", "entity guard, invented: question"),
-        (3, "口服布洛芬混悬液，每次2.5ml，一日三次。体温38.5℃以下不要吃退烧药，可加服阿奇霉素。", "entity guard, invented: drug"),
-        (3, "  ", "entity guard, lost: turn"),
-    ],
-)  # fmt: skip
-def test_a_turn_that_is_wrong_twice_rejects_its_consultation(serve, number, wrong, reason):
-    made, teacher = curate(serve, [FEVER], rewording(**{f"turn{number}": [wrong, wrong]}))
-    assert (made.code, made.said["rejected"]) == (3, {reason: 1})
-    assert len(teacher.heard) == 2
-
-
-def test_one_of_two_questions_may_not_be_dropped(serve):
-    made, _ = curate(serve, [FEVER], rewording(turn1=["您好，请问有没有流鼻涕？"] * 2))
-    assert made.said["rejected"] == {"entity guard, lost: question": 1}
-
-
-@pytest.mark.parametrize("number", [0, 2, 4, -1])
-def test_a_turn_that_nobody_asked_for_rejects_the_consultation(serve, number):
-    def say(asked):
-        made = politely(asked)
-        return {"turns": [*made["turns"], {"n": number, "text": "孩子没有过敏史。"}]}
-
-    made, _ = curate(serve, [FEVER, LOOSE], say if number < 4 else rewording_with(number))
-    assert made.said["rejected"]["rewrote what was not asked for"] >= 1
-    assert {one["detail"] for one in rejected()} <= {f"turn {number}"}
-
-
-def rewording_with(number):
-    """A turn too many, where the first consultation has none of that number."""
-
-    def say(asked):
-        made = politely(asked)
-        few = len(asked.data["dialogue"]) <= number
-        return {"turns": [*made["turns"], {"n": number, "text": "再见。"}] if few else made["turns"]}
-
-    return say
 
 
 # ------------------------------------------------------------------ always the same, whatever happens

@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 import zlib
 from collections import Counter
@@ -83,10 +84,9 @@ def test_a_line_that_is_no_case_is_rejected_with_its_place():
     lines = (*many(2), "{broken", '{"id": "7", "facts": [{"name": "主诉"}], "diagnosis": "胃炎"}')
     made = simulate("--cases", write("cases.jsonl", *lines), "--format", "case", *REHEARSAL, "--keep-flawed")
     assert (made.said["rows"], made.said["rejected"]) == (2, {"unreadable": 2})
-    first, second = (row["detail"] for row in rejects())
-    assert "cases.jsonl" in first
-    assert "3" in first
-    assert "facts.0.value" in second
+    first, second = sorted(row["detail"] for row in rejects())
+    assert first.startswith("cases.jsonl: line 3: ")
+    assert second.startswith("cases.jsonl: row 4: facts.0.value: ")
 
 
 def test_too_few_cases_release_nothing_unless_told():
@@ -244,9 +244,9 @@ TRIPLES = "".join(
 @pytest.mark.parametrize(
     ("file", "format", "cases", "key"),
     [
-        ("cases.jsonl", "case", 3, "case/"),
-        ("ai_hospital_cases.jsonl", "ai_hospital", 4, "ai_hospital/"),
-        ("huatuo_cases.json", "huatuo_cases", 3, "huatuo_cases/"),
+        ("cases.jsonl", "case", 2, "case/"),
+        ("ai_hospital_cases.jsonl", "ai_hospital", 3, "ai_hospital/"),
+        ("huatuo_cases.json", "huatuo_cases", 2, "huatuo_cases/"),
         ("toyhom.csv", "toyhom", 3, "toyhom/"),
     ],
 )
@@ -257,7 +257,7 @@ def test_every_format_gives_consultations_over_its_rows(file, format, cases, key
     assert made.code == 0, made.talk
     assert made.said["rows"] + sum(made.said["rejected"].values()) == cases
     assert made.said["rows"] > 0
-    assert all(row.key.startswith(key) and row.provenance.source == row.case.source for row in dialogues())
+    assert all(row.key.startswith(key) and row.provenance.source == (row.case.source or format) for row in dialogues())
 
 
 def test_a_graph_gives_patients_and_the_card_names_its_file():
@@ -381,32 +381,14 @@ def test_what_is_no_consultation_is_not_kept_even_then(serve, reason):
 
 
 def test_a_reject_keeps_the_case_and_what_was_said(serve):
-    made = simulate(
-        *("--cases", write("cases.jsonl", ULCER, many(1)[0]), "--teacher", "m", "--out", "set", "--per-case", 1),
-        *("--base-url", f"{serve(one_good_one_leaking().answer)}/v1"),
-    )
+    server = Scripted(*GOOD, second=FLAWED["leaks the chart"])
+    where = ("--teacher", "m", "--base-url", f"{serve(server.answer)}/v1", "--out", "set", "--per-case", 2)
+    made = simulate("--cases", write("cases.jsonl", ULCER), *where)
     assert (made.said["rows"], made.said["rejected"]) == (1, {"leaks the chart": 1})
     (kept,) = rejects()
-    assert kept["key"] == "case/0#0"
+    assert kept["key"] == "case/胃/1#1"
     assert "根据资料" in kept["detail"]
-    assert "上腹隐痛2天" in kept["row"]
-
-
-def one_good_one_leaking() -> Scripted:
-    """A server whose doctor betrays the chart in every case but ULCER."""
-    server = Scripted(*GOOD)
-    plain = server.answer
-
-    async def answer(request):
-        if "第0号" in await request.text():
-            server._said = FLAWED["leaks the chart"]
-        try:
-            return await plain(request)
-        finally:
-            server._said = GOOD
-
-    server.answer = answer
-    return server
+    assert "上腹隐痛两周" in kept["row"]
 
 
 def test_so_many_contradictions_may_be_allowed(serve):
@@ -452,12 +434,12 @@ def test_a_killed_run_is_finished_by_the_next_and_no_answered_turn_is_bought_aga
 
 
 def test_a_run_goes_on_inside_its_dialogues(serve, child):
-    server, stuck = Scripted(*GOOD), asyncio.Event()
+    server, stuck = Scripted(*GOOD), threading.Event()
 
-    async def hang(role, number):
+    async def hang(number):
         if number == 3 and not stuck.is_set():
             stuck.set()
-            await asyncio.sleep(60)
+            await asyncio.sleep(2)
 
     server.when = hang
     where = ("--teacher", "m", "--base-url", f"{serve(server.answer)}/v1", "--out", "set", "--at-once", 1)
@@ -505,10 +487,10 @@ def test_the_ledger_holds_every_turn_once_and_no_history(serve):
         made = simulate("--cases", "case.jsonl", *where, "--max-turns", turns, "--keep-flawed")
         assert made.said["calls"] == 2 * turns
         sizes[turns] = sum(map(len, bodies(f"{turns}.db")))
-        stored = b"".join(bodies(f"{turns}.db")).decode()
-        assert json.loads(f'"{stored.count(json.dumps(marker)[1:-1]) + stored.count(marker)}"') == "1"
-        everything = b"".join(path.read_bytes() for path in Path().glob(f"{turns}.db*"))
-        assert everything.count(marker.encode()) == 0
+        assert sum(marker in json.dumps(json.loads(body), ensure_ascii=False) for body in bodies(f"{turns}.db")) == 1
+        assert marker.encode() not in b"".join(
+            path.read_bytes() for path in Path().glob(f"{turns}.db*") if path.is_file()
+        )
     assert sizes[16] - sizes[8] == pytest.approx((sizes[32] - sizes[16]) / 2, rel=0.02)
 
 

@@ -26,7 +26,7 @@ from builder_sources import FILES, WRITERS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-ROWS_AT_ONCE = {"polish_qa": 15, "curate_dialogues": 15, "simulate_dialogues": 3}
+ROWS_AT_ONCE = {"polish_qa": 10, "curate_dialogues": 10, "simulate_dialogues": 2}
 """A run lasts so many rows of each worker; a consultation is nine calls."""
 SPARE = 1.2
 """More rows in a source than are built, as near-duplicates among them are left out."""
@@ -43,8 +43,8 @@ class Stage(NamedTuple):
 
     def client(self, side: str, builder: str, rows: int, at_once: int, *more: str) -> dict[str, Any]:
         """One run of one side."""
-        command = [sys.executable, HERE / "builder_clients.py", side, builder, "--url", self.url]
-        numbers = ["--source", self.home / FILES[builder], "--rows", str(rows), "--at-once", str(at_once)]
+        command = [sys.executable, str(HERE / "builder_clients.py"), side, builder, "--url", self.url]
+        numbers = ["--source", str(self.home / FILES[builder]), "--rows", str(rows), "--at-once", str(at_once)]
         talk = None if more else subprocess.DEVNULL
         run = [*command, *numbers, *more]
         ended = subprocess.run(run, stdout=subprocess.PIPE, stderr=talk, text=True, check=True, env=environment())
@@ -63,7 +63,7 @@ def stage(builders: Sequence[str], most: int, median: float, sigma: float) -> It
         home = Path(folder)
         for builder in builders:
             WRITERS[builder](home / FILES[builder], round(most * ROWS_AT_ONCE[builder] * SPARE))
-        command = [sys.executable, HERE / "builder_endpoint.py", "--median", str(median), "--sigma", str(sigma)]
+        command = [sys.executable, str(HERE / "builder_endpoint.py"), "--median", str(median), "--sigma", str(sigma)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as server:
             assert server.stdout is not None
             try:
