@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from builders.engine.plan import Plan
     from builders.engine.run import Workshop
     from builders.engine.steps import Steps
+    from builders.sources.knowledge import Graph
     from schemas.base import Figure, Origin
 
 
@@ -75,7 +76,7 @@ def choose(settings: CurateDialogues, intake: "Iterator[TakenIn]") -> Iterator[C
         try:
             consultation = taken.consultation
             curated = curate(consultation.utterances, consultation.description or consultation.title)
-            _check_length(curated, settings)
+            _check_worth(curated, settings)
         except Reject as verdict:
             yield Chosen(taken, None, verdict.reason, verdict.detail)
             continue
@@ -87,11 +88,17 @@ def choose(settings: CurateDialogues, intake: "Iterator[TakenIn]") -> Iterator[C
         yield Chosen(taken, curated, "", "")
 
 
-def _check_length(curated: "Curated", settings: CurateDialogues) -> None:
+def _check_worth(curated: "Curated", settings: CurateDialogues) -> None:
+    """Raise Reject for a consultation that no rewording can make long enough, or ask enough."""
+    from builders.curation.labels import labelled
     from builders.engine.errors import Reject
 
-    if len(curated.turns) < 2 * settings.min_turns and not settings.expand:
+    short = len(curated.turns) < 2 * settings.min_turns
+    if short and not settings.expand:
         raise Reject("too few turns", f"{len(curated.turns) // 2} of each; --expand makes more of them")
+    rate = RealDialogue(origin="real", key="", turns=labelled(turns_of(curated))).inquiry_rate
+    if not short and rate < settings.min_inquiry_rate:
+        raise Reject("asks too little", f"inquiry rate {rate:.2f}")
 
 
 class Curation:
@@ -108,13 +115,15 @@ class Curation:
         self._lexicon = Lexicon.read(settings.words)
         self._rewriter = Rewriter(self._lexicon)
         self._graph = Graph.read(settings.knowledge) if settings.knowledge else None
+        if self._graph:
+            say_what_was_left_out(self._graph)
 
     def steps(self, _: "Workshop") -> "Steps[Chosen]":
         """Read the source from its beginning until enough rows are accepted."""
         from builders.engine.steps import in_order
 
         chosen = choose(self.settings, iter(self.intake))
-        return in_order(chosen, self.build, key=lambda seed: seed.taken.key, rows=self.settings.rows)
+        return in_order(chosen, self.build, key=lambda seed: seed.taken.key, rows=self.settings.wanted)
 
     async def build(self, seed: Chosen, ask: "Ask") -> Sequence[RealDialogue]:
         """One consultation to its row; raises Reject."""
@@ -171,6 +180,20 @@ class Curation:
 
 
 LOOKED_AT = 50
+
+
+def say_what_was_left_out(graph: "Graph") -> None:
+    """Tell of lines and files of a graph that hold no fact."""
+    import sys
+
+    if graph.rejected:
+        first = graph.rejected[0]
+        print(
+            f"--knowledge: {len(graph.rejected)} lines hold no fact, the first is {first.place}: {first.reason}",
+            file=sys.stderr,
+        )
+    if graph.passed_over:
+        print(f"--knowledge: not read: {', '.join(graph.passed_over)}", file=sys.stderr)
 
 
 def turns_of(curated: "Curated") -> tuple[Turn, ...]:

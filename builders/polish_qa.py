@@ -97,7 +97,7 @@ class Polishing:
         from builders.engine.steps import in_order
 
         chosen = choose(self.settings, iter(self.intake))
-        return in_order(chosen, self.build, key=lambda seed: seed.taken.key, rows=self.settings.rows)
+        return in_order(chosen, self.build, key=lambda seed: seed.taken.key, rows=self.settings.wanted)
 
     async def build(self, seed: Chosen, ask: "Ask") -> Sequence[QA]:
         """One real answer to its row, or two with --mode distilled; raises Reject."""
@@ -150,19 +150,22 @@ async def distilled(question: str, ask: "Ask") -> str:
     """The teacher's own answer to a question; raises Reject when it is none."""
     from builders.engine import filters
     from builders.engine.errors import Reject
+    from builders.polishing.wording import check_private, speaks_of_the_task, unwrapped
     from builders.prompts import prompt
 
-    answer = (await ask(prompt("distill_answer").messages({"instruction": question, "input": ""}))).strip()
+    answer = unwrapped(await ask(prompt("distill_answer").messages({"instruction": question, "input": ""})))
     flaw = filters.first_reason(
         [
             filters.length(answer, least=20, most=8000),
             filters.refuses(answer),
             filters.beyond_text(answer),
             filters.repeats_itself(answer),
+            speaks_of_the_task(answer),
         ]
     )
     if flaw:
         raise Reject(f"distilled: {flaw}", answer[:300])
+    check_private(answer)
     return answer
 
 

@@ -114,13 +114,13 @@ class Simulation:
         """Take cases from the beginning until enough consultations are accepted."""
         from builders.engine.steps import in_order
 
-        return in_order(self.seeds(), self.build, key=key_of, rows=self.settings.rows)
+        return in_order(self.seeds(), self.build, key=key_of, rows=self.settings.wanted)
 
     async def build(self, seed: "tuple[CaseRead, int]", ask: "Ask") -> Sequence[SimulatedDialogue]:
         """Hold one consultation; raises Reject."""
         from builders.curation.labels import labelled
         from builders.engine.errors import Reject
-        from builders.engine.intake import check_private
+        from builders.polishing.wording import check_private
         from builders.simulation.consultation import consult
         from builders.simulation.measures import measured
 

@@ -121,6 +121,11 @@ class BuildSettings(Settings):
         return value
 
     @property
+    def wanted(self) -> int | None:
+        """Rows this run is to accept: a pilot's, else --rows; None for all there are."""
+        return self.pilot or self.rows
+
+    @property
     def in_flight(self) -> int:
         """Calls in flight at most, however they are asked."""
         return CALLS_OF_A_BATCH if self.batch and "at_once" not in self.model_fields_set else self.at_once

@@ -11,7 +11,7 @@ from builders.cases.from_consultation import case_from_consultation
 from builders.cases.from_graph import cases_from_graph
 from builders.engine.entities.lexicon import Lexicon
 from builders.engine.errors import Reject
-from builders.engine.intake import Intake, TakenIn, described, figures_of, files_described
+from builders.engine.intake import Intake, TakenIn, described, figures_of, files_described, named
 from builders.engine.privacy.mask import mask_all
 from builders.sources.consultations import Broken
 from builders.sources.knowledge import Graph
@@ -68,12 +68,16 @@ class Cases:
     def _of_files(self) -> Iterator[CaseRead]:
         for key, case in read_cases(self._inputs, self.format, self._scratch):
             if isinstance(case, Broken):
-                yield CaseRead(key, None, "unreadable", f"{case.place}: {case.reason}")
-            elif not case.complaint and not case.facts_for("patient"):
-                yield CaseRead(key, None, "nothing for the patient to tell", case.model_dump_json()[:300])
+                (reason,) = mask_all([case.reason]).texts
+                yield CaseRead(named(key), None, "unreadable", f"{named(case.place)}: {reason}")
+                continue
+            safe, masked = masked_case(case)
+            if not safe.complaint and not safe.facts_for("patient"):
+                yield CaseRead(
+                    named(key), None, "nothing for the patient to tell", safe.model_dump_json()[:300], masked
+                )
             else:
-                safe, masked = masked_case(case)
-                yield CaseRead(key, safe, masked=masked)
+                yield CaseRead(named(key), safe, masked=masked)
 
     def _of_graph(self) -> Iterator[CaseRead]:
         for name in self._inputs:
@@ -88,9 +92,9 @@ class Cases:
     def _of_consultation(self, taken: TakenIn, intake: Intake) -> CaseRead:
         if taken.consultation is None:
             return CaseRead(taken.key, None, "unreadable", f"{taken.place}: {taken.flaw}", taken.masked)
-        named = {"id": taken.key, "source": intake.format.name, "license": intake.format.license}
+        origin = {"id": taken.key, "source": intake.format.name, "license": intake.format.license}
         try:
-            case = case_from_consultation(taken.consultation, diseases=self._diseases, **named)
+            case = case_from_consultation(taken.consultation, diseases=self._diseases, **origin)
         except Reject as verdict:
             return CaseRead(taken.key, None, verdict.reason, verdict.detail, taken.masked)
         return CaseRead(taken.key, case, masked=taken.masked)
@@ -107,8 +111,13 @@ def _detected(inputs: tuple[str, ...]) -> str:
 
 def masked_case(case: CaseFile) -> tuple[CaseFile, tuple[Figure, ...]]:
     """A case with private things masked, and how many of each kind there were."""
-    masked = mask_all([case.complaint, case.diagnosis, case.advice, *(fact.value for fact in case.facts)])
-    complaint, diagnosis, advice, *values = masked.texts
-    facts = tuple(fact.model_copy(update={"value": value}) for fact, value in zip(case.facts, values, strict=True))
-    safe = case.model_copy(update={"complaint": complaint, "diagnosis": diagnosis, "advice": advice, "facts": facts})
-    return safe, figures_of(masked.counts)
+    about = [case.complaint, case.diagnosis, case.advice, case.department]
+    facts = [text for fact in case.facts for text in (fact.name, fact.value)]
+    masked = mask_all([*about, *facts])
+    complaint, diagnosis, advice, department, *told = masked.texts
+    words = {"complaint": complaint, "diagnosis": diagnosis, "advice": advice, "department": department}
+    safe = tuple(
+        fact.model_copy(update={"name": name, "value": value})
+        for fact, name, value in zip(case.facts, told[::2], told[1::2], strict=True)
+    )
+    return case.model_copy(update={**words, "id": named(case.id), "facts": safe}), figures_of(masked.counts)

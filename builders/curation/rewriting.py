@@ -4,7 +4,7 @@ The patient's words are never sent back: what the row holds of them is what was 
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from builders.curation.inquiry import questions_in
@@ -13,17 +13,21 @@ from builders.engine.ask import Ask
 from builders.engine.entities.guard import Change, Guard, Verdict
 from builders.engine.entities.lexicon import Lexicon
 from builders.engine.errors import Reject
-from builders.engine.intake import check_private
-from builders.polishing.polisher import told, unfaithful
+from builders.polishing.polisher import compared, told, unfaithful
+from builders.polishing.wording import check_private, placeholders_in, speaks_of_the_task
 from builders.prompts import prompt
 from schemas.base import Record
 from schemas.dialogue import Turn
 
 SENTENCE = re.compile(r"[^。！？!?\n；;]+[。！？!?\n；;]*")
 QUESTION_WORD = re.compile(r"[?？]|吗|呢|有没有|有无|是否|是不是|如何|怎么|什么|多少|几[天次岁个]")
+CLAUSE = re.compile(r"[^，,。！？!?\n；;]+[，,。！？!?\n；;]*")
+PARTICLES = frozenset("的了吗呢吧啊呀么有没是在你您孩宝子还就也都不")
 LONGEST_RATIO = 6
 ALWAYS_ALLOWED = 120
 """Characters that a rewritten turn may always have: 「嗯」 becomes a sentence."""
+DENIES = re.compile(r"没|不|无|未|否认|\\bno\\b|\\bnot\\b", re.IGNORECASE)
+"""An answer without any of these says yes to what was asked."""
 NEWS = {"disease", "symptom", "drug", "test"}
 """What a patient of an expanded dialogue may not bring up."""
 
@@ -107,9 +111,9 @@ class Rewriter:
             tries += 1
             draft = [turn.model_dump() for turn in made.turns]
             asked |= {"draft": draft, "lost": told(verdict.lost), "added": told(verdict.invented)}
-        for turn in made.turns[1:]:
-            check_private(turn.text)
-        spoken = (Turn(speaker=turn.speaker, text=turn.text.strip()) for turn in made.turns[1:])
+        _check_words(made, f"{question}\n{answer}")
+        spoken = [Turn(speaker=turn.speaker, text=turn.text.strip()) for turn in made.turns[1:]]
+        spoken[-1] = spoken[-1].model_copy(update={"raw": answer})
         return Reworded((Turn(speaker="patient", text=question), *spoken), verdict.kept, tries)
 
     @staticmethod
@@ -124,9 +128,9 @@ class Rewriter:
         """The guard's, and that what asked still asks and what did not does not."""
         if not draft:
             return Verdict((Change("turn", raw, raw),), (), 0)
-        verdict = self._guard.compare(raw, draft)
-        if questions_in(raw) and not may_ask(draft):
-            verdict = verdict._replace(lost=(*verdict.lost, Change("question", "?", "原话中的提问")))
+        verdict = compared(self._guard, raw, draft)
+        dropped = tuple(Change("question", question, question) for question in questions_dropped(raw, draft))
+        verdict = verdict._replace(lost=(*verdict.lost, *dropped))
         if questions_in(draft) and not may_ask(raw):
             verdict = verdict._replace(invented=(*verdict.invented, Change("question", "?", "原话中没有的提问")))
         return verdict
@@ -136,14 +140,17 @@ class Rewriter:
         said = [turn.text for turn in made.turns if turn.speaker == "doctor"]
         verdict = self._guard.compare(answer, "\n".join(said))
         stated = self._guard.compare(answer, "\n".join(map(without_questions, said)))  # to ask is to invent nothing
+        return verdict._replace(invented=(*stated.invented, *self._news(question, answer, made)))
+
+    def _news(self, question: str, answer: str, made: Expanded) -> Iterator[Change]:
+        """What the patient brings up that neither text has, or says yes to when he is asked."""
         known = {mention.value for mention in self._lexicon.mentions(f"{question}\n{answer}")}
-        added = "\n".join(turn.text for turn in made.turns[1:] if turn.speaker == "patient")
-        new = tuple(
-            Change(mention.kind, mention.value, mention.text)
-            for mention in self._lexicon.mentions(added)
-            if not mention.negated and mention.value not in known and mention.kind in NEWS
-        )
-        return verdict._replace(invented=(*stated.invented, *new))
+        texts = [turn.text for turn in made.turns]
+        for asked, said in zip(texts[1::2], texts[2::2], strict=False):
+            heard = said if DENIES.search(said) else f"{said}\n{asked}"
+            for mention in self._lexicon.mentions(heard):
+                if mention.kind in NEWS and not mention.negated and mention.value not in known:
+                    yield Change(mention.kind, mention.value, mention.text)
 
 
 def without_questions(text: str) -> str:
@@ -156,12 +163,26 @@ def may_ask(text: str) -> bool:
     return bool(questions_in(text) or questions_in(text.replace("。", "\n")) or QUESTION_WORD.search(text))
 
 
+def questions_dropped(raw: str, draft: str) -> list[str]:
+    """The questions of a turn of which little is left in its rewording: a question word, or half of what it is about."""
+    asked = [sentence.strip() for sentence in CLAUSE.findall(raw) if questions_in(sentence)]
+    if asked and not may_ask(draft):
+        return asked
+    return [question for question in asked if _half_gone(QUESTION_WORD.sub("", question), draft)]
+
+
+def _half_gone(words: str, draft: str) -> bool:
+    letters = {letter for letter in words if letter.isalnum()} - PARTICLES
+    return len(letters) > 1 and 2 * len(letters & set(draft)) < len(letters)
+
+
 def check_turn(raw: str, draft: str) -> None:
     """Raise Reject for a rewording that is no good text."""
     flaw = filters.first_reason(
         [
             filters.length(draft, least=1, most=max(ALWAYS_ALLOWED, LONGEST_RATIO * len(raw))),
             filters.refuses(draft),
+            speaks_of_the_task(draft),
             filters.beyond_text(draft),
             filters.repeats_itself(draft),
         ]
@@ -169,6 +190,14 @@ def check_turn(raw: str, draft: str) -> None:
     if flaw:
         raise Reject(f"rewritten: {flaw}", draft[:300])
     check_private(draft)
+
+
+def _check_words(made: Expanded, known: str) -> None:
+    """Raise Reject when what a model added to a short consultation has something private or about the task in it."""
+    for turn in made.turns[1:]:
+        check_private(turn.text)
+        if speaks_of_the_task(turn.text) or placeholders_in(turn.text) - placeholders_in(known):
+            raise Reject("expanded: talks about the task", turn.text[:300])
 
 
 def _with(turns: Sequence[Turn], drafts: Mapping[int, str]) -> tuple[Turn, ...]:

@@ -68,7 +68,7 @@ class Asking:
         if shape is None:
             if finish == "length":
                 raise Reject("answer cut off", f"at its length limit, after …{text[-30:]}")
-            return text
+            return without_thinking(text)
         for _ in range(REPAIRS):
             try:
                 return parsed(text, shape, cut=finish == "length")
@@ -94,6 +94,12 @@ class Asking:
         if choice.get("finish_reason") == "content_filter":
             raise Reject("refused by the endpoint", "content filter")
         return plain_text(choice["message"].get("content")), choice.get("finish_reason") or "stop"
+
+
+def without_thinking(text: str) -> str:
+    """What a model says once it has thought aloud, which reasoning models do between <think> and </think>."""
+    _, thought, answer = text.rpartition("</think>")
+    return answer.lstrip() if thought else text
 
 
 def parsed(text: str, shape: type[T], *, cut: bool = False) -> T:

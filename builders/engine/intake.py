@@ -4,12 +4,12 @@ No text of a source reaches a prompt, a row or a reject without having passed he
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from builders.engine.errors import Reject
-from builders.engine.privacy.find import unresolved
+from builders.engine.privacy.find import find
 from builders.engine.privacy.mask import mask_all
 from builders.sources.consultations import Broken, Consultation, Format, Read
 from builders.sources.known import count_rows, detect, format_of, read_consultations
@@ -18,6 +18,8 @@ from schemas.base import Figure, Provenance
 from schemas.settings import BuildSettings, InputError
 from schemas.source_settings import SourceSettings, columns_of
 
+QUOTED = re.compile(r"'([^']*[\u3400-\u9fff][^']*)'")
+"""Chinese words that a reason quotes from a row, such as a speaker nobody knows: perhaps somebody's name."""
 GENERIC = "columns"
 """Format of rows that `--columns` explains."""
 
@@ -98,8 +100,14 @@ def described(inputs: tuple[str, ...], about: str) -> tuple[str, ...]:
 
 
 def scratch_of(settings: BuildSettings) -> Path:
-    """Where tables that are no Parquet are converted into: beside the ledger, which stays on this machine, too."""
-    return settings.ledger.parent / "sources"
+    """Where tables that are no Parquet are converted into: beside the ledger, for its owner alone, as it is not masked."""
+    scratch = settings.ledger.parent / "sources"
+    try:
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch.chmod(0o700)
+    except OSError as wrong:
+        raise InputError(f"--ledger {settings.ledger}: {wrong.filename}: {wrong.strerror}") from None
+    return scratch
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -113,28 +121,31 @@ def _digest(files: Iterable[Path]) -> str:
 def taken_in(read: Read) -> TakenIn:
     """A row with private things masked, the same one by the same placeholder throughout the row."""
     if isinstance(read.row, Broken):
-        raw = mask_all([read.row.raw])
-        return TakenIn(read.key, read.place, None, read.row.reason, raw.texts[0], figures_of(raw.counts))
+        shown = [("name", words) for words in QUOTED.findall(read.row.reason)]
+        masked = mask_all([read.row.reason, read.row.raw], known=shown)
+        reason, raw = masked.texts
+        return TakenIn(named(read.key), named(read.place), None, reason, raw, figures_of(masked.counts))
     row = read.row
     known = [("name", row.doctor), ("hospital", row.hospital)]
-    texts = [row.title, row.description, row.diagnosis, *(said.text for said in row.utterances)]
+    about = [row.title, row.description, row.diagnosis, row.department]
+    texts = [*about, *(said.text for said in row.utterances)]
     masked = mask_all(texts, known=[(kind, name) for kind, name in known if name])
-    title, description, diagnosis, *said = masked.texts
+    title, description, diagnosis, department, *said = masked.texts
     utterances = tuple(
         old if old.text == text else old.model_copy(update={"text": text, "spans": ()})
         for old, text in zip(row.utterances, said, strict=True)
     )
-    private = {"title": title, "description": description, "diagnosis": diagnosis, "doctor": "", "hospital": ""}
-    safe = row.model_copy(update={**private, "utterances": utterances})
-    return TakenIn(read.key, read.place, safe, "", safe.model_dump_json(), figures_of(masked.counts))
+    words = {"title": title, "description": description, "diagnosis": diagnosis, "department": department}
+    names = {"doctor": "", "hospital": "", "own_id": named(row.own_id)}
+    safe = row.model_copy(update={**words, **names, "utterances": utterances})
+    return TakenIn(named(read.key), named(read.place), safe, "", safe.model_dump_json(), figures_of(masked.counts))
+
+
+def named(name: str) -> str:
+    """An id or a file name as it may be published: its hash where it looks like somebody's name or number."""
+    return f"private-{hashlib.sha256(name.encode()).hexdigest()[:16]}" if find(name) else name
 
 
 def figures_of(counts: Mapping[str, int]) -> tuple[Figure, ...]:
     """How many things of each kind were masked, for the provenance of a row."""
     return tuple(Figure(name=f"masked_{kind}", value=count) for kind, count in sorted(counts.items()))
-
-
-def check_private(text: str) -> None:
-    """Raise Reject when a text that a model wrote has something private in it."""
-    if left := unresolved(text):
-        raise Reject("private in the answer", f"{left[0].kind} in …{text[max(0, left[0].start - 10) : left[0].start]}")

@@ -7,7 +7,7 @@ from builders.engine import filters
 from builders.engine.ask import Ask
 from builders.engine.entities.guard import Change, Guard, Verdict
 from builders.engine.errors import Reject
-from builders.engine.intake import check_private
+from builders.polishing.wording import check_private, placeholders_in, speaks_of_the_task, unwrapped
 from builders.prompts import prompt
 from schemas.base import Figure
 
@@ -35,8 +35,8 @@ class Polisher:
         asked: dict[str, object] = {"question": question, "answer": answer}
         verdict = None
         for tries in range(TRIES):
-            draft = (await ask(prompt("polish_answer").messages(asked))).strip()
-            verdict = self._guard.compare(answer, draft)
+            draft = unwrapped(await ask(prompt("polish_answer").messages(asked)))
+            verdict = compared(self._guard, answer, draft)
             if verdict.faithful:
                 self._check_text(answer, draft)
                 return Polished(draft, self._figures(answer, draft, verdict, tries))
@@ -51,6 +51,7 @@ class Polisher:
             [
                 filters.length(draft, least=min(len(answer) // 3, 20), most=most),
                 filters.refuses(draft),
+                speaks_of_the_task(draft),
                 filters.beyond_text(draft),
                 filters.repeats_itself(draft),
             ]
@@ -66,6 +67,14 @@ class Polisher:
             Figure(name="length_ratio", value=round(len(draft) / len(answer), 3)),
             Figure(name="retries", value=tries),
         )
+
+
+def compared(guard: Guard, raw: str, draft: str) -> Verdict:
+    """The guard's verdict, and that no placeholder stands for nothing."""
+    verdict = guard.compare(raw, draft)
+    made_up = sorted(placeholders_in(draft) - placeholders_in(raw))
+    new = tuple(Change("placeholder", name, name) for name in made_up)
+    return verdict._replace(invented=(*verdict.invented, *new))
 
 
 def told(changes: Sequence[Change]) -> list[str]:
