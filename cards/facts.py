@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import polars
 
 NOT_MEASURED = {"id", "key", "origin", "form"}
+MESSAGES = "messages"
+"""The column of a conversation; what it says is measured as a whole."""
 LABELS = 200
 LABEL_CHARS = 40
 """A column is one of labels when it has at most so many different values, none of them longer than this."""
@@ -124,7 +126,7 @@ def measure(build: BuildFacts, files: Mapping[str, Sequence[str]]) -> DatasetFac
     return DatasetFacts(
         build=build,
         splits=splits,
-        lengths=tuple(_lengths(rows, column) for column in texts),
+        lengths=(*(_lengths(rows, column) for column in texts), *_said(rows)),
         shares={column: _share(rows, column) for column in few},
         origins=_share(rows, "origin"),
         sources=_share(rows.select(_source().alias("source")), "source"),
@@ -154,6 +156,16 @@ def _lengths(rows: "polars.LazyFrame", column: str) -> Lengths:
     points = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "longest": 1.0}
     measured = rows.select(size.quantile(at, "nearest").cast(pl.Int64).alias(name) for name, at in points.items())
     return Lengths(column=column, **measured.collect().to_dicts()[0])
+
+
+def _said(rows: "polars.LazyFrame") -> tuple[Lengths, ...]:
+    """Characters of all messages of a row together, where rows have messages."""
+    import polars as pl
+
+    if MESSAGES not in rows.collect_schema():
+        return ()
+    contents = pl.col(MESSAGES).list.eval(pl.element().struct.field("content")).list.join("")
+    return (_lengths(rows.select(contents.alias(MESSAGES)), MESSAGES),)
 
 
 def _share(rows: "polars.LazyFrame", column: str) -> dict[str, int]:

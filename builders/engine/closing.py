@@ -17,8 +17,7 @@ def say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Rel
     """What became of everything that was judged, and what the release holds."""
     rejects = sum(workshop.reasons.values())
     print(f"{workshop.accepted + rejects} judged → {rejects} rejected → {workshop.accepted} rows", file=sys.stderr)
-    for reason, count in sorted(workshop.reasons.items(), key=lambda item: -item[1]):
-        print(f"  {count:6d} {reason}", file=sys.stderr)
+    say_why_rejected(workshop)
     splits = ", ".join(f"{split} {count}" for split, count in released.splits.items())
     print(f"{released.config} {released.version} → {settings.out} ({splits})", file=sys.stderr)
     if released.changes is not None:
@@ -26,6 +25,20 @@ def say_what_was_made(settings: BuildSettings, workshop: Workshop, released: Rel
     if not settings.push:
         load = f"datasets.load_dataset({str(settings.out)!r}, {released.config!r})"
         print(f'next: python -c "import datasets; print({load})"', file=sys.stderr)
+
+
+def say_why_rejected(workshop: Workshop) -> None:
+    """The reasons, the most frequent first."""
+    for reason, count in sorted(workshop.reasons.items(), key=lambda item: -item[1]):
+        print(f"  {count:6d} {reason}", file=sys.stderr)
+
+
+def say_what_was_seen(workshop: Workshop) -> None:
+    """The reasons when nothing is released, and the first reject: there is no folder to look them up in."""
+    say_why_rejected(workshop)
+    if first := next(iter(workshop.rejected), None):
+        rejected = json.loads(first)
+        print(f"  e.g. {rejected['key']}: {rejected['reason']}: {rejected['detail'][:200]}", file=sys.stderr)
 
 
 def say_where_it_is(pushed: Pushed, folder: Path, config: str, *, public: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import schemas
 from builders.engine import plan as planning
-from builders.engine.closing import last_line, say_what_was_made, say_where_it_is, summary
+from builders.engine.closing import last_line, say_what_was_made, say_what_was_seen, say_where_it_is, summary
 from builders.engine.endpoints import ServedModel
 from builders.engine.errors import LedgerError, Misconfigured, Unavailable
 from builders.engine.folder import Previous, check_folder, only_builder_of, read_previous
@@ -202,7 +202,9 @@ def _finish(settings: BuildSettings, job: Job, workshop: Workshop, steps: Steps[
         return _Ended(0, {**summary(workshop, steps, None), "pilot": _reckon(settings, job.plan(), workshop)})
     short = steps.shortfall() or (None if workshop.accepted else "no row was accepted")
     if short is not None and not (settings.short and workshop.accepted):
-        print(f"short: {short}. Nothing was released; --short releases what was reached.", file=sys.stderr)
+        hint = "; --short releases what was reached" if workshop.accepted else ""
+        print(f"short: {short}. Nothing was released{hint}.", file=sys.stderr)
+        say_what_was_seen(workshop)
         return _Ended(SHORT, summary(workshop, steps, None))
     released = release(
         settings,

@@ -29,7 +29,8 @@ class Progress:
         """Where the run stands."""
         tally, done = self._workshop.switchboard.tally, self._workshop.accepted
         elapsed = max(time.monotonic() - self._started, 1e-9)
-        left = f"{(self._rows - done) * elapsed / done:.0f} s left" if done and self._rows else "…"
+        missing = max(0, (self._rows or 0) - done)  # a seed may give several rows
+        left = f"{missing * elapsed / done:.0f} s left" if done and self._rows else "…"
         goal = f"/{self._rows}" if self._rows else ""
         rejects = self._workshop.turned_down
         money = f"${tally.usd:.4f}" if tally.usd else "$0"
