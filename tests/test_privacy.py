@@ -178,9 +178,9 @@ def test_known_names_are_masked_wherever_they_stand():
 
 def test_a_mask_remembers_within_its_dialogue_only():
     mask = Mask()
-    assert mask("我叫王小明") == "我叫[姓名1]"
-    assert mask("王小明好些了") == "[姓名1]好些了"
-    assert Mask()("王小明好些了") == "王小明好些了"
+    assert mask("我叫小雨") == "我叫[姓名1]"
+    assert mask("小雨好些了") == "[姓名1]好些了"
+    assert Mask()("小雨好些了") == "小雨好些了"
     assert mask.counts == {"name": 2}
 
 

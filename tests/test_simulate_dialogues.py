@@ -338,7 +338,7 @@ BEYOND_KEEPING = {
 
 
 def held(serve, *said: str, flags: tuple[object, ...] = ()):
-    """A run over one flawless case by rehearsed doctors, and over another by this script."""
+    """A run over one case by this script."""
     server = Scripted(*said)
     where = ("--teacher", "m", "--base-url", f"{serve(server.answer)}/v1", "--out", "set", "--ledger", "scripted.db")
     return simulate("--cases", write("case.jsonl", ULCER), *where, *flags)

@@ -3,6 +3,7 @@
 Whatever real people said is masked before a case is made of it.
 """
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from builders.engine.intake import Intake, TakenIn, described, figures_of, files
 from builders.engine.privacy.mask import mask_all
 from builders.sources.consultations import Broken
 from builders.sources.knowledge import Graph
-from builders.sources.known import CASE_FORMATS, detect, read_cases
+from builders.sources.known import CASE_FORMATS, FORMATS, detect, read_cases
 from schemas.base import Figure
 from schemas.case import CaseFile
 from schemas.settings import InputError
@@ -45,7 +46,7 @@ class Cases:
         self._seed = seed
         self._lexicon = lexicon
         self._intake: Intake | None = None
-        self.format = format or ("columns" if columns else _detected(inputs))
+        self.format = _known(format) if format else "columns" if columns else _detected(inputs)
         self._read: Callable[[], Iterator[CaseRead]]
         if self.format == GRAPH:
             self._read = self._of_graph
@@ -101,6 +102,15 @@ class Cases:
 
     def _diseases(self, text: str) -> Sequence[str]:
         return [found.value for found in self._lexicon.mentions(text) if found.kind == "disease" and not found.negated]
+
+
+def _known(format: str) -> str:
+    known = [GRAPH, *CASE_FORMATS, *FORMATS]
+    if format in known:
+        return format
+    close = difflib.get_close_matches(format, known, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(f"--format {format}: no such format{hint}; there are {', '.join(known)}")
 
 
 def _detected(inputs: tuple[str, ...]) -> str:

@@ -20,6 +20,8 @@ from schemas.source_settings import SourceSettings, columns_of
 
 QUOTED = re.compile(r"'([^']*[\u3400-\u9fff][^']*)'")
 """Chinese words that a reason quotes from a row, such as a speaker nobody knows: perhaps somebody's name."""
+SAY_WHO = {"name", "hospital", "phone", "id_number"}
+"""What an id or a file name may not hold; a date or an address on the web in it names nobody."""
 GENERIC = "columns"
 """Format of rows that `--columns` explains."""
 
@@ -87,11 +89,14 @@ def intake_of(settings: SourceSettings) -> Intake:
 
 def files_described(paths: Iterable[Path], about: str) -> tuple[str, ...]:
     """Files beside the source (word lists, a graph) for the card: name and SHA-256 over what lies there."""
-    named = []
-    for path in paths:
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        named.append(f"{path.name} ({about}, sha256 {_digest(files)})")
-    return tuple(named)
+    try:
+        return tuple(f"{path.name} ({about}, sha256 {_digest(_files_below(path))})" for path in paths)
+    except OSError as wrong:
+        raise InputError(f"{wrong.filename}: {wrong.strerror}") from None
+
+
+def _files_below(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def described(inputs: tuple[str, ...], about: str) -> tuple[str, ...]:
@@ -143,7 +148,8 @@ def taken_in(read: Read) -> TakenIn:
 
 def named(name: str) -> str:
     """An id or a file name as it may be published: its hash where it looks like somebody's name or number."""
-    return f"private-{hashlib.sha256(name.encode()).hexdigest()[:16]}" if find(name) else name
+    private = any(hit.kind in SAY_WHO for hit in find(name))
+    return f"private-{hashlib.sha256(name.encode()).hexdigest()[:16]}" if private else name
 
 
 def figures_of(counts: Mapping[str, int]) -> tuple[Figure, ...]:

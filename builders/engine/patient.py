@@ -10,6 +10,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from builders.curation.formulas import substance
 from builders.engine.ask import Ask
 from builders.engine.errors import Reject
 from builders.prompts import data_block, prompt
@@ -77,10 +78,9 @@ async def speak(ask: Ask, messages: Sequence[Message], *, by: str, ending: Endin
     """One turn of a model; raises Reject when it is empty, endless or no turn."""
     if ending.by_flag:
         spoken = await ask(messages, by=by, shape=Spoken, sample=sample)
-        said = Words(_without(spoken.text, ending.word), spoken.end)
+        said = Words(parted(spoken.text, ending.word).text, spoken.end)
     else:
-        text = (await ask(messages, by=by, sample=sample)).strip()
-        said = Words(_without(text, ending.word), ending.word in text[-LAST_WORDS:])
+        said = parted(await ask(messages, by=by, sample=sample), ending.word)
     if not said.text and not said.over:
         raise Reject(f"{by} said nothing")
     if len(said.text) > LONGEST:
@@ -88,12 +88,11 @@ async def speak(ask: Ask, messages: Sequence[Message], *, by: str, ending: Endin
     return said
 
 
-LAST_WORDS = 12
-"""Where the word must stand: 「再见效果不好」 in the middle of a sentence is no farewell."""
-
-
-def _without(text: str, word: str) -> str:
-    """A text without the word that ended it, and the signs that led to it."""
+def parted(text: str, word: str) -> Words:
+    """A text without the word that ends a consultation, if it ends on that: 「再见效果不好」 does not, 「再见，祝您健康」 does."""
     text = text.strip()
-    at = text.rfind(word, max(0, len(text) - LAST_WORDS))
-    return text if at < 0 else (text[:at].rstrip("，,、 ") + text[at + len(word) :].lstrip("！!。.～~，, ")).strip()
+    at = text.rfind(word)
+    if at < 0 or substance(text[at + len(word) :].lstrip("啦了哦喽呀吧")):
+        return Words(text, over=False)
+    rest = text[at + len(word) :].lstrip("啦了哦喽呀吧！!。.～~，, ")
+    return Words((text[:at].rstrip("，,、～~ ") + rest).strip(), over=True)

@@ -72,6 +72,10 @@ async def consult(case: CaseFile, ask: Ask, *, max_turns: int, ending: Ending, s
             break
         turns.append(_turn("patient", said, turns))
         answer = await doctor.says(turns)
+        if answer.over and not answer.text:  # thanks, answered by the bare word
+            turns.pop()
+            ended = "doctor"
+            break
         turns.append(_turn("doctor", answer, turns))
         if said.over or answer.over:
             ended = "patient" if said.over else "doctor"

@@ -35,6 +35,37 @@ Say = Callable[..., Any]
 SAMPLING: dict[str, Any] = {"model": "m", "max_tokens": 8192, "temperature": 1.0, "seed": 0}
 
 
+class Pace:
+    """How many calls were answered when, looked at twenty times a second."""
+
+    def __init__(self, calls: Callable[[], int]) -> None:
+        self._calls = calls
+        self._seen: list[tuple[float, int]] = []
+
+    async def __aenter__(self) -> "Pace":
+        self._task = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        self._seen.append((time.perf_counter(), self._calls()))
+
+    async def _look(self) -> None:
+        while True:
+            self._seen.append((time.perf_counter(), self._calls()))
+            await asyncio.sleep(0.05)
+
+    def found(self) -> dict[str, float]:
+        """Seconds and calls of the whole, and calls a second from the first fifth of them to the last."""
+        begun, (ended, calls) = self._seen[0][0], self._seen[-1]
+        (first, few), (last, most) = (next(at for at in self._seen if at[1] >= part * calls) for part in (0.2, 0.8))
+        return {
+            "seconds": ended - begun,
+            "calls": calls,
+            "steady_calls_per_second": round((most - few) / (last - first), 1),
+        }
+
+
 def user(content: str) -> dict[str, str]:
     """What stands in a request as said by the user."""
     return {"role": "user", "content": content}
@@ -45,14 +76,13 @@ def system(name: str) -> dict[str, str]:
     return {"role": "system", "content": prompt(name).text}
 
 
-async def polish(row: dict[str, str], say: Say) -> int:
+async def polish(row: dict[str, str], say: Say) -> None:
     """One call for an answer."""
     data = {"question": row["ask"], "answer": row["answer"]}
     await say([system("polish_answer"), user(data_block(data))])
-    return 1
 
 
-async def rewrite(line: str, say: Say) -> int:
+async def rewrite(line: str, say: Say) -> None:
     """One call for a consultation."""
     speakers = {"user": "patient", "assistant": "doctor"}
     said = enumerate(json.loads(line)["messages"])
@@ -60,10 +90,9 @@ async def rewrite(line: str, say: Say) -> int:
     form = {"name": "Rewritten", "strict": True, "schema": json_schema(Rewritten)}
     asked = [system("rewrite_doctor"), user(data_block({"dialogue": dialogue}))]
     await say(asked, response_format={"type": "json_schema", "json_schema": form})
-    return 1
 
 
-async def consult(line: str, say: Say) -> int:
+async def consult(line: str, say: Say) -> None:
     """Patient and doctor by turns, each with the whole history."""
     case = CaseFile.model_validate_json(line)
     told = [{"name": fact.name, "value": fact.value} for fact in case.facts_for("patient")]
@@ -78,7 +107,6 @@ async def consult(line: str, say: Say) -> int:
         text = await say(own)
         own.append({"role": "assistant", "content": text})
         other.append(user(f"{hidden}\n{text}" if call == 0 else text))
-    return CALLS
 
 
 def seeds(builder: str, source: Path) -> Iterator[Any]:
@@ -101,21 +129,20 @@ async def bare(builder: str, url: str, source: Path, rows: int, at_once: int) ->
     calls = 0
 
     async def say(messages: Messages, **more: Any) -> str:
+        nonlocal calls
         request: dict[str, Any] = {**SAMPLING, "messages": messages, **more}
         said = await client.chat.completions.create(**request)
+        calls += 1
         return str(said.choices[0].message.content)
 
     async def worker() -> None:
-        nonlocal calls
         for seed in left:
-            made = await work[builder](seed, say)
-            calls += made
+            await work[builder](seed, say)
 
-    started = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(at_once)))
-    seconds = time.perf_counter() - started
+    async with Pace(lambda: calls) as pace:
+        await asyncio.gather(*(worker() for _ in range(at_once)))
     await client.close()
-    return {"seconds": seconds, "calls": calls, "rows": rows}
+    return pace.found()
 
 
 @contextlib.contextmanager
@@ -126,9 +153,9 @@ def stopwatch() -> Iterator[dict[str, float]]:
     run, found = Workshop.run, dict[str, float]()
 
     async def timed(self: Workshop, steps: Any, *, at_once: int) -> str | None:
-        started = time.perf_counter()
-        stopped = await run(self, steps, at_once=at_once)
-        found.update(seconds=time.perf_counter() - started, calls=self.switchboard.tally.calls, rows=self.accepted)
+        async with Pace(lambda: self.switchboard.tally.calls) as pace:
+            stopped = await run(self, steps, at_once=at_once)
+        found.update(pace.found(), accepted=self.accepted)
         return stopped
 
     Workshop.run = timed  # type: ignore[method-assign]
@@ -154,7 +181,7 @@ def suwen(builder: str, url: str, source: Path, rows: int, at_once: int) -> dict
         with contextlib.suppress(SystemExit):
             run_command(getattr(command, family[builder]), command.main, [*names, *where, *numbers])
         whole = time.perf_counter() - started
-    assert found["rows"] == rows, found
+    assert found["accepted"] == rows, found
     return {**found, "whole_seconds": round(whole, 2)}
 
 
@@ -181,12 +208,11 @@ async def single(url: str, source: Path, rows: int, at_once: int) -> dict[str, f
     with tempfile.TemporaryDirectory() as home:
         async with workshop_at(url, Path(home), at_once) as workshop:
             steps = in_order(numbered, build, key=lambda seed: str(seed[0]), rows=None)
-            started = time.perf_counter()
-            stopped = await workshop.run(steps, at_once=at_once)
-            seconds = time.perf_counter() - started
+            async with Pace(lambda: workshop.switchboard.tally.calls) as pace:
+                stopped = await workshop.run(steps, at_once=at_once)
             assert stopped is None, stopped
             assert workshop.accepted == rows
-    return {"seconds": seconds, "calls": rows, "rows": rows}
+    return pace.found()
 
 
 def measured(side: str, builder: str, url: str, source: Path, rows: int, at_once: int) -> dict[str, Any]:
