@@ -188,5 +188,5 @@ def role_of(body: dict[str, Any]) -> str:
 
 def turn_of(body: dict[str, Any]) -> int:
     """Number of the turn in the consultation that a request asks for, from 0."""
-    own = sum(message["role"] == "assistant" for message in body["messages"])
+    own = [message["role"] for message in body["messages"]].count("assistant")
     return 2 * own + (role_of(body) == "doctor")

@@ -18,78 +18,45 @@ from builders.engine.privacy.spans import LABELS, PLACEHOLDER
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 LABELLED = ROOT / "tests" / "data"
 
+PRIVATE_LINES = """
+name: 我叫〖王小明〗，今年30岁 | 〖张〗医生您好，孩子发烧了 | 谢谢〖李〗主任，我明天去复查
+name: 患者：〖李四〗，男，45岁 | 姓名：〖欧阳静〗 性别：女 | 〖王某某〗，女，38岁，因腹痛入院
+name: 我女儿叫〖陈佳怡〗，三岁半 | 主治医师：〖刘建国〗 | 〖王建国〗主任医师建议手术 | 我家〖妞妞〗昨天拉了三次
+name: 宝宝小名叫〖果果〗，六个月 | 昨天是〖赵〗护士给我打的针 | 我老公〖李强〗高血压三年了
+name: 我是〖高晓红〗，上次挂过您的号 | 患者姓名：〖古丽·买买提〗 | Hello Dr. 〖Smith〗, I have a headache
+name: My name is 〖John Carter〗 and I have a cough | 帮我约一下〖郑国栋〗教授的号
+name: 〖沈玉兰〗 女 62岁 糖尿病十年 | 问过说〖叶秋〗的药已经到了 | 我爱人〖李秀兰〗吃了倍他乐克心率只有48
+name: 大姨〖周玉梅〗肺上有个结节 | 妹妹〖丽娟〗流产两次了 | 让〖玉芬〗她妈别吃腌菜了 | 〖阿强〗咳了一个月
+name: 昨天〖老王〗走路突然摔了 | 网名：〖海边的风铃〗，请医生回复 | 送检医师 〖裴仁杰〗，送检组织：胆囊
+name: 我丈夫〖阿卜杜拉·热合曼〗腰疼
+hospital: 在〖北京协和医院〗做的胃镜 | 我在〖华西〗看过了 | 昨天去〖市一院〗拍的片子
+hospital: 〖山东省人民医院〗的医生说要手术 | 转到〖中山三院〗感染科 | 村里的〖李氏诊所〗打了三天吊针
+hospital: 在〖睢宁县人民医院〗住院七天 | 〖郑州大学第一附属医院〗诊断为肝硬化 | 在〖康华医院〗做了包皮手术
+hospital: 到〖301医院〗会诊 | I was seen at 〖Massachusetts General Hospital〗 last week | 曾去〖五院〗看过
+hospital: 〖华山〗的号怎么挂 | 转诊到〖同仁〗看眼底 | 〖美莱整形〗打的玻尿酸
+phone: 我的电话是〖138 0013 8000〗 | 手机〖138-0013-8000〗，随时联系 | 打〖１３８００１３８０００〗找我
+phone: 〖+86 13800138000〗 | 预约电话〖010-62345678〗转内科 | 免费热线〖400-820-1234〗 | 座机：〖62345678〗
+phone: 电话〖幺三八零零幺三八零零零〗
+id_number: 身份证号〖11010519491231002X〗 | 老身份证〖110105491231002〗
+chat: 加我微信〖abc_12345〗详谈 | vx：〖doc1980li〗 | QQ〖123456789〗 | 宝妈加我扣〖1817257500〗了解
+chat: 扣扣：〖六三八二一九〇五〗，晚上在线
+mail: 报告发到〖li.si@163.com〗吧 | 邮箱〖wang＠qq．com〗 | 邮箱 〖wuyan 2003 at qq 点 com〗
+url: 详见〖http://www.example.com/a?b=1〗，谢谢 | 网址是〖www.haodf.com〗。
+address: 家住〖北京市朝阳区建国路88号〗 | 快递到〖幸福小区3栋2单元501室〗 | 我家在〖江苏省徐州市睢宁县〗
+address: 从〖东沟乡〗坐车到县里要两个小时 | 我是〖大柳树乡赵家沟村〗的，村医不在
+address: 在〖人民路与建设街交叉口〗被撞了 | 住〖绿地世纪城B区12-3-402〗，放门口就行
+address: 摔倒地点是〖滨江大道中段〗，腿不能动
+date: 末次月经〖23/4/9〗，推迟十天了 | 〖2018年3月5日〗做的手术 | 末次月经〖3月12号〗 | 报告日期〖2019-04-01〗
+date: 〖19.4.1〗出院 | 〖20100918〗做的肝功 | 〖三月十二号〗开始发烧 | 〖正月初八〗摔的 | 今年〖5月26〗又发作了
+date: The surgery was on 〖March 5th, 2018〗. | 〖6.28〗发觉的，第三天黄疸500+ | 〖八月15号〗开始吃药
+record: 病历号：〖A1234567〗 | 住院号〖0012345〗 | 我妈在〖12床〗 | 床号：〖36〗 | 医保卡号〖330102345678〗
+record: 工行卡〖6222 0211 1234 5678 901〗
+"""
+"""Per line a kind and texts, each with one private thing between 〖 and 〗."""
 PRIVATE = [
-    ("name", "我叫〖王小明〗，今年30岁"),
-    ("name", "〖张〗医生您好，孩子发烧了"),
-    ("name", "谢谢〖李〗主任，我明天去复查"),
-    ("name", "患者：〖李四〗，男，45岁"),
-    ("name", "姓名：〖欧阳静〗 性别：女"),
-    ("name", "〖王某某〗，女，38岁，因腹痛入院"),
-    ("name", "我女儿叫〖陈佳怡〗，三岁半"),
-    ("name", "主治医师：〖刘建国〗"),
-    ("name", "〖王建国〗主任医师建议手术"),
-    ("name", "我家〖妞妞〗昨天拉了三次"),
-    ("name", "宝宝小名叫〖果果〗，六个月"),
-    ("name", "昨天是〖赵〗护士给我打的针"),
-    ("name", "我老公〖李强〗高血压三年了"),
-    ("name", "我是〖高晓红〗，上次挂过您的号"),
-    ("name", "患者姓名：〖古丽·买买提〗"),
-    ("name", "Hello Dr. 〖Smith〗, I have a headache"),
-    ("name", "My name is 〖John Carter〗 and I have a cough"),
-    ("hospital", "在〖北京协和医院〗做的胃镜"),
-    ("hospital", "我在〖华西〗看过了"),
-    ("hospital", "昨天去〖市一院〗拍的片子"),
-    ("hospital", "〖山东省人民医院〗的医生说要手术"),
-    ("hospital", "转到〖中山三院〗感染科"),
-    ("hospital", "村里的〖李氏诊所〗打了三天吊针"),
-    ("hospital", "在〖睢宁县人民医院〗住院七天"),
-    ("hospital", "〖郑州大学第一附属医院〗诊断为肝硬化"),
-    ("hospital", "在〖康华医院〗做了包皮手术"),
-    ("hospital", "到〖301医院〗会诊"),
-    ("hospital", "I was seen at 〖Massachusetts General Hospital〗 last week"),
-    ("name", "帮我约一下〖郑国栋〗教授的号"),
-    ("name", "〖沈玉兰〗 女 62岁 糖尿病十年"),
-    ("name", "问过说〖叶秋〗的药已经到了"),
-    ("hospital", "曾去〖五院〗看过"),
-    ("hospital", "〖华山〗的号怎么挂"),
-    ("phone", "我的电话是〖138 0013 8000〗"),
-    ("phone", "手机〖138-0013-8000〗，随时联系"),
-    ("phone", "打〖１３８００１３８０００〗找我"),
-    ("phone", "〖+86 13800138000〗"),
-    ("phone", "预约电话〖010-62345678〗转内科"),
-    ("phone", "免费热线〖400-820-1234〗"),
-    ("phone", "座机：〖62345678〗"),
-    ("phone", "电话〖幺三八零零幺三八零零零〗"),
-    ("id_number", "身份证号〖11010519491231002X〗"),
-    ("id_number", "老身份证〖110105491231002〗"),
-    ("chat", "加我微信〖abc_12345〗详谈"),
-    ("chat", "vx：〖doc1980li〗"),
-    ("chat", "QQ〖123456789〗"),
-    ("chat", "宝妈加我扣〖1817257500〗了解"),
-    ("mail", "报告发到〖li.si@163.com〗吧"),
-    ("mail", "邮箱〖wang＠qq．com〗"),
-    ("url", "详见〖http://www.example.com/a?b=1〗，谢谢"),
-    ("url", "网址是〖www.haodf.com〗。"),
-    ("address", "家住〖北京市朝阳区建国路88号〗"),
-    ("address", "快递到〖幸福小区3栋2单元501室〗"),
-    ("address", "我家在〖江苏省徐州市睢宁县〗"),
-    ("date", "〖2018年3月5日〗做的手术"),
-    ("date", "末次月经〖3月12号〗"),
-    ("date", "报告日期〖2019-04-01〗"),
-    ("date", "〖19.4.1〗出院"),
-    ("date", "〖20100918〗做的肝功"),
-    ("date", "〖三月十二号〗开始发烧"),
-    ("date", "〖正月初八〗摔的"),
-    ("date", "今年〖5月26〗又发作了"),
-    ("date", "The surgery was on 〖March 5th, 2018〗."),
-    ("date", "〖6.28〗发觉的，第三天黄疸500+"),
-    ("date", "〖八月15号〗开始吃药"),
-    ("record", "病历号：〖A1234567〗"),
-    ("record", "住院号〖0012345〗"),
-    ("record", "我妈在〖12床〗"),
-    ("record", "床号：〖36〗"),
-    ("record", "医保卡号〖330102345678〗"),
-    ("record", "工行卡〖6222 0211 1234 5678 901〗"),
+    (kind, case)
+    for kind, _, cases in (line.partition(": ") for line in PRIVATE_LINES.strip().splitlines())
+    for case in cases.split(" | ")
 ]
 MEDICINE = [
     "血压120/80，最高到160-110",
@@ -128,6 +95,12 @@ MEDICINE = [
     "疫苗批号A202008013，国药准字H20100918，有效期至2021.12.16",
     "IL-12/23抑制剂，抗体滴度1/160，半片即1/2片",
     "药量 0.25g*3/日，每日3次，1-3日内见效",
+    "金银花、蒲公英、车前草、鱼腥草都清热，白带发黄，于是又查了血常规",
+    "左氧氟沙星和华法林能一起吃吗，易感人群平时要多喝温水",
+    "女儿安静，孩子明显瘦了，我爸刚好六十，宝宝反反复复咳嗽，妈妈天天头疼",
+    "小范围、小程序、阿胶、阿奇霉素、老陈醋、总胆固醇",
+    "住院部5号楼3层，二号手术室，三楼，尿路和旁路，病区和心前区，农村的老乡",
+    "成年男子和青年女性，高中女，向医生提问，不能替代医生",
 ]
 
 
@@ -257,21 +230,25 @@ def measured(monkeypatch):
     return lambda name, kinds: benchmark.tally(benchmark.sentences(LABELLED / f"{name}.jsonl"), kinds)
 
 
-def test_labelled_sentences_are_masked_as_well_as_we_aim_for(measured):
-    structured = measured("privacy_sentences", STRUCTURED)
-    assert structured.recall >= 0.99
+@pytest.mark.parametrize("name", ["privacy_sentences", "privacy_sentences_more"])
+def test_labelled_sentences_are_masked_as_well_as_we_aim_for(measured, name):
+    structured = measured(name, STRUCTURED)
+    assert structured.recall >= 0.98
     assert structured.precision >= 0.95
-    assert measured("privacy_sentences", ("name",)).recall >= 0.90
-    assert measured("privacy_sentences", ("hospital",)).recall >= 0.90
+    for kind in ("name", "hospital", "address"):
+        assert measured(name, (kind,)).recall >= 0.90
+        assert measured(name, (kind,)).precision >= 0.95
 
 
 def test_sentences_that_nothing_was_tuned_on_are_masked_no_worse_than_measured(measured):
-    """Short of the aims of the test above in two: 90 of 91 structured (0.99), and 27 of 34 names (0.90)."""
+    """Floors, not aims: what was found of 91 structured, 34 names, 32 hospitals and 14 addresses when it was measured."""
     structured = measured("privacy_sentences_held_back", STRUCTURED)
     assert structured.found >= 90
     assert structured.precision >= 0.95
-    assert measured("privacy_sentences_held_back", ("name",)).found >= 27
-    assert measured("privacy_sentences_held_back", ("hospital",)).recall >= 0.90
+    assert measured("privacy_sentences_held_back", ("name",)).found >= 33
+    assert measured("privacy_sentences_held_back", ("name",)).precision >= 0.95
+    assert measured("privacy_sentences_held_back", ("hospital",)).found >= 29
+    assert measured("privacy_sentences_held_back", ("address",)).found >= 13
 
 
 def test_real_rows_are_left_with_nothing_private_and_mostly_as_they_are(shared_data):
@@ -280,6 +257,20 @@ def test_real_rows_are_left_with_nothing_private_and_mostly_as_they_are(shared_d
     masked = [mask_all(row) for row in rows]
     assert [hit for row in masked for text in row.texts for hit in unresolved(text)] == []
     assert sum(list(row.texts) == texts for row, texts in zip(masked, rows, strict=True)) > 0.9 * len(rows)
+
+
+@pytest.mark.parametrize("piece", ["3号", "3号楼", "村", "王", "医院", "北京市朝阳区"])
+def test_a_long_text_takes_time_in_proportion_to_its_length(piece):
+    """Processor time of the best of three runs; four times the text takes about four times as long, not sixteen."""
+
+    def seconds(size):
+        text = piece * (size // len(piece))
+        started = time.process_time()
+        find(text)
+        return time.process_time() - started
+
+    short, long = (min(seconds(size) for _ in range(3)) for size in (5_000, 20_000))
+    assert long < 8 * short + 0.05
 
 
 def test_five_thousand_texts_of_150_characters_take_a_second_at_most():

@@ -2,10 +2,10 @@
 
 import re
 
-from .names import named
-from .patterns import shaped
-from .places import placed
-from .spans import Hit, folded, settle
+from builders.engine.privacy.names import named
+from builders.engine.privacy.patterns import shaped
+from builders.engine.privacy.places import placed
+from builders.engine.privacy.spans import Hit, folded, settle
 
 SHAPED = re.compile(
     r"[0-9A-Za-z_-]{4}|[0-9][床.月/-]|[0-9 ]{5}|床|月|同号|[零〇一二三四五六七八九幺]{3}|微博|抖音|快手|小红书|视频号|公众号|@"

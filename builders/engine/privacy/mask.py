@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from .find import find
-from .names import NOT_NAMES, PETS
-from .spans import BLANK, LABELS, PLACEHOLDER, Hit, any_of, folded, settle
+from builders.engine.privacy.find import find
+from builders.engine.privacy.lexicon import word_at
+from builders.engine.privacy.nicknames import PETS
+from builders.engine.privacy.spans import BLANK, LABELS, PLACEHOLDER, Hit, any_of, folded, settle
 
 EVERYWHERE = frozenset(("name", "hospital", "chat", "address"))
 """Kinds that are looked for by their text once they have been seen; the others look private wherever they stand."""
@@ -101,7 +102,7 @@ def worth_remembering(hits: Iterable[Hit]) -> list[tuple[str, str]]:
 
 def distinctive(hit: Hit) -> bool:
     """Whether a hit cannot be part of an ordinary word elsewhere."""
-    return len(hit.text) > 1 and not NOT_NAMES.match(hit.text) and not re.fullmatch(PETS, hit.text)
+    return len(hit.text) > 1 and not word_at(hit.text, 0) and not re.fullmatch(PETS, hit.text)
 
 
 def replaced(text: str, hits: Sequence[Hit], placeholder: Callable[[Hit], str]) -> str:

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterator
 
-from .spans import HAN, Hit, any_of, letters, words
+from builders.engine.privacy.addresses import PLACE, addresses
+from builders.engine.privacy.spans import HAN, Hit, any_of, letters, words
 
-PLACE = any_of(words("places"))
 NUMBER = "[一二三四五六七八九十0-9〇零]"
 NO_NAME = "的了着过去到在从是有被把让我你您他她它咱们这那哪该某本各每几多很最更不没再又也还都及或等会能可以要已就说看做请找上来带往送个家些另两所间跟和与同给对为因但并比如叫吃喝、问想需应先经查住院医附近种当某什么者后科"
 PLAIN = f"(?:(?![{NO_NAME}]){HAN})"
 """A character that a name may be made of."""
 KIND = (
     r"人民|中心|中医|中西医结合|中西医|中西结合|西医|儿童|妇幼保健|妇女儿童|妇幼|妇产科?|妇儿|妇科|妇女|口腔|牙科|眼科|耳鼻喉科?|五官科?|肿瘤|癌症|胸科|胸部|脑科|脑病|精神病?|精神卫生|心理|传染病|皮肤病?|皮肤科|皮防|骨科"
-    r"|骨伤|肝病|肾病|胃肠病?|肛肠|男科|泌尿|生殖|不孕不育|癫痫病?|糖尿病|高血压|心血管病?|血液病|风湿病?|白癜风|结核病?|结石|康复|老年病?|职业病|职工|铁路|矿务局|总|综合|附属|附|临床|医学院|医科大学?|中医药大学|中医药|中医学院|大学|学院|研究院"
+    r"|骨伤|肝病|肾病|胃肠病?|肛肠|男科|泌尿|生殖|不孕不育|癫痫病?|糖尿病|高血压|心血管病?|血液病|风湿病?|白癜风|结核病?|结石|康复|老年病?|职业病|职工|工人|铁路|矿务局|总|综合|附属|附|临床|医学院|医科大学?|中医药大学|中医药|中医学院|大学|学院|研究院"
     r"|红十字会?|红会|军区|陆军|海军|空军|武警|解放军|总队|部队|兵团|农垦|油田|钢铁|石油|医疗|公共卫生|疾病|急救|整形美容|整形|美容|医美|研究所|研究院|国际|中日|中美|民族|蒙医|藏医|华侨|立"
 )
 GENERIC = any_of(words("generic"))
@@ -28,14 +28,14 @@ ORDER = f"第?{NUMBER}{{1,3}}"
 TOKEN = f"(?:中$|附属{HAN}{{2,4}}$|(?!食|课|教|天|学){HAN}{{2}}堂|{PLAIN}医(?=[大附总一二三四第])|(?:{PLACE})(?:省|市|自治区|地区|州|盟|县|区)?|{UNIT}|[省市县区]|{any_of(words('hospitals'))}|{ORDER}|{KIND})"
 CHAIN = re.compile(rf"{TOKEN}+$")
 NAMING = re.compile(
-    rf"{PLACE}|堂|{HAN}医[附总大]|{any_of(words('hospitals') - {'人民', '阳光'})}|{UNIT}|第{NUMBER}|{NUMBER}$|[省市县区](?!医?$).*[^省市县区]|解放军|武警|军区|陆军|[0-9一二三四五六七八九零]{{3}}"
+    rf"{PLACE}|堂|{HAN}医[附总大]|{any_of(words('hospitals') - {'人民', '阳光'})}|{UNIT}|第{NUMBER}|{NUMBER}$|[省市县区](?!医?$).*[^省市县区]|解放军|武警|军区|陆军|红十字|铁路|矿务局|[0-9一二三四五六七八九零]{{3}}"
 )
 BRAND = re.compile(
     rf"(?:^|[^一-龥0-9A-Za-z]|[去到在从于由往送找来是叫住了过的进])(?P<brand>(?:(?!{GENERIC}|{KIND}|[{NO_NAME}大小好多半一二三四五六七八九十])[一-龥]){{2,4}})(?:{KIND}|专科)*$"
 )
 """A name of two to four characters after a preposition or a stop: 「在康华医院」."""
 SUFFIX = re.compile(
-    r"医院|诊所|门诊部|卫生院|卫生所|卫生室|卫生服务中心|卫生服务站|保健院|保健所|医学中心|医疗中心|防治院|防治所|疗养院|体检中心|疾控中心|疾病预防控制中心|急救中心|眼科中心|肿瘤中心|血液病研究所|儿研所|附院|总院|妇产(?=[做的看建生住])|中医馆|国医馆|医馆|中医堂"
+    r"医院|诊所|门诊部|卫生院|卫生所|卫生室|卫生服务中心|卫生服务站|保健院|保健所|医学中心|医疗中心|防治院|防治所|疗养院|体检中心|中心血站|血站|疾控中心|疾病预防控制中心|急救中心|眼科中心|肿瘤中心|血液病研究所|儿研所|附院|总院|妇产(?=[做的看建生住])|中医馆|国医馆|医馆|中医堂"
 )
 TAIL = re.compile(rf"(?:[(]?(?:{HAN}{{1,3}})(?:院区|分院)[)]?|[东西南北新老]院区?(?!长|子)|本部|总院|{NUMBER}部)?")
 SHORT = re.compile(
@@ -54,6 +54,14 @@ SPOKEN = re.compile(
     rf"(?:^|[^一-龥]|[在去到从和跟找请挂与问约])(?P<hit>{any_of(words('hospitals') - {'人民', '阳光', '现代', '复兴'})})(?=的(?:号|{HAN}{{1,3}}(?:医生|医师|大夫|主任|教授|专家)|专家|医生|大夫|主任|教授))"
 )
 """「华山的董医师」: a name that is also a mountain is a hospital's where doctors follow."""
+CHAINED = re.compile(
+    rf"(?:{any_of(words('hospitals') - {'人民', '阳光', '第十'})})(?:整形|医美|医疗美容|齿科|口腔|牙科|眼科|男科|妇科|植发|体检)(?!的?医院)"
+)
+"""「美莱整形」: a chain and what it does."""
+VISITED = re.compile(
+    rf"(?:转诊?到|[去到在找])(?P<hit>{any_of(words('hospitals') - {'人民', '阳光', '第十', '安定', '世纪坛', '东方', '现代', '复兴', '南方', '亚洲', '长城', '五官科', '肺科', '中山眼科'})})(?=[看查做拍住挂复确])"
+)
+"""「转诊到同仁看眼底」."""
 SPOKEN_HINT = re.compile("的(?:号|.{0,3}(?:医|大夫|主任|教授|专家))")
 ENGLISH = re.compile(
     r"\b(?!(?:The|A|An|Our|My|This|That|General|Local|At|In|To|From|Children's|Community|University|County|State|Main|Emergency|Teaching|Women's)\b)"
@@ -62,46 +70,13 @@ ENGLISH = re.compile(
 
 ENGLISH_HINT = re.compile("[A-Z][a-z]+ [A-Z]")
 
-SUB = rf"{PLAIN}{{1,5}}?(?:自治[县州旗]|开发区|[区县镇乡旗]|街道|社区)(?<!{NO_UNIT})"
-VILLAGE = rf"{PLAIN}{{1,4}}?(?:村|屯|庄|寨)(?<!{NO_UNIT})(?:{NUMBER}{{1,3}}[组队社号])?"
-ROAD = rf"{PLAIN}{{1,5}}?(?:大道|大街|路|街|巷|弄|胡同|里弄|公路)(?<!通路|尿路|旁路|道路|马路|一路)(?:[东西南北中一二三四五六七八九]段?)?"
-DOOR = rf"(?:{NUMBER}{{1,5}}(?:-{NUMBER}{{1,4}})?(?:号院|号楼|号|弄|栋|幢|座|单元|层|楼|室|房|户|组)|[A-Za-z](?:座|栋|幢)(?:[0-9]{{2,4}}(?![0-9]))?)"
-ESTATE = rf"(?:(?![到在往至从我你他她您是住寄给的了]){HAN}|[A-Za-z0-9]){{2,8}}?(?:小区|花园|花苑|公寓|新村|家园|家属院|宿舍|大厦|广场|山庄|名苑|雅苑|佳苑|嘉园|华庭|豪庭|新城|国际城)"
-BLOCK = r"(?!(?:门诊|住院|内科|外科|医技|急诊|病房|教学|科研|行政|综合|医院|感染))(?:(?![到在往至从我你他她您是住寄给的了院部科室])[一-龥]){2,6}?(?<!住院|门诊|内科|外科)"
-REGION = rf"(?:(?:{PLACE})(?:省|市|自治区|地区|州|盟)?|{PLAIN}{{1,3}}[省市](?!区|级|里))"
-ADDRESS = re.compile(
-    rf"(?:中国)?(?:{REGION}[ ]?)*(?:{REGION}[ ]?|{SUB}[ ]?)(?:{SUB}[ ]?|{VILLAGE})*(?:{ROAD}|{VILLAGE}|{ESTATE})(?:[ ]?{DOOR}){{1,5}}"
-    rf"|(?:(?:{PLACE})(?:省|市|自治区|地区|州|盟)?[ ]?)+(?:{SUB}[ ]?(?!医院|人民|中心|中医|妇幼|第))+(?:{VILLAGE}|{ROAD}|{ESTATE})?(?:{DOOR})*"
-    rf"|(?:{PLACE})[区县](?:{VILLAGE}|{ROAD}|{ESTATE})(?:{DOOR})*|{PLAIN}{{1,4}}?[镇乡](?<!{NO_UNIT}){PLAIN}{{1,4}}?(?:庄村|[村屯庄])(?:{NUMBER}{{1,3}}[组队社号])?"
-    rf"|(?:{ROAD})(?:[ ]?{DOOR}){{1,5}}(?:{ESTATE}(?:{DOOR})*)?"
-    rf"|{ESTATE}(?:{DOOR}){{1,5}}(?:[0-9]{{3,4}}(?![0-9]))?"
-    rf"|{BLOCK}(?:{NUMBER}{{1,3}}期)?(?:[东西南北中]?区)?{NUMBER}{{1,3}}(?:栋|幢|号楼)(?:{DOOR}){{0,3}}(?:[0-9]{{3,4}}(?![0-9]))?"
-    rf"|(?:(?:{PLACE})(?:省|市|区|县)?)+(?:{SUB})*{HAN}{{1,8}}?(?:[1-9][0-9]{{0,4}}号(?!线|楼)(?:{DOOR})*)"
-    rf"|{ROAD}(?:与|和|跟){ROAD}(?:交叉口|路口|交口|交汇处|交界处)?(?:[东西南北]{{1,2}}[侧边]?)?(?:[0-9]{{1,4}}米)?"
-    rf"|[0-9]{{1,3}}(?:号楼|栋|幢)(?:[0-9]{{1,2}}单元)?[0-9]{{2,4}}(?:室|号|房)?"
-)
-CUED_ADDRESS = re.compile(
-    r"(?:家庭住址|家庭地址|联系地址|收货地址|通讯地址|居住地址?|住址|地址|户籍地?|家住|我住在?|住在|现居|寄到|邮寄到|快递到|邮编)[ ]?[:是为在]?[ ]?"
-    rf"(?P<hit>[1-9][0-9]{{5}}(?![0-9])|(?=[一-龥0-9]{{0,6}}(?:{PLACE})|[^,。!?;\n\0]{{1,12}}(?<!农)(?<!乡)[省市县镇乡村路街巷栋幢])(?![院哪什])[一-龥0-9A-Za-z#-]{{2,40}})"
-)
-STREET = re.compile(
-    r"\b[0-9]{1,5} (?:[A-Z][a-z]+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd)\b\.?"
-)
-SIGN = re.compile(
-    rf"[号弄栋幢座单室组楼](?:(?<={NUMBER}.)|(?<=[A-Za-z].))|(?P<region>[区县镇乡旗](?<!{NO_UNIT}))|(?P<village>[村屯庄])|口(?<=[路街叉]口)"
-)
-"""What addresses have: a door, a district, a village, a crossing."""
-WIDER = re.compile(rf"{PLACE}|[省市州盟]")
-AROUND = 30
-"""Characters before and after such a sign that an address may take."""
-CUED_HINT = re.compile("[住址居籍寄递编]")
 SENTENCE = re.compile("[一-龥A-Za-z0-9]*$")
 
 
 def placed(text: str, folded: str) -> Iterator[Hit]:
     """Every named hospital and every address, overlaps included."""
     yield from (Hit("hospital", *span, text[slice(*span)]) for span in _hospitals(folded))
-    yield from (Hit("address", *span, text[slice(*span)]) for span in _addresses(folded))
+    yield from (Hit("address", *span, text[slice(*span)]) for span in addresses(folded))
 
 
 def _hospitals(text: str) -> Iterator[tuple[int, int]]:
@@ -113,10 +88,12 @@ def _hospitals(text: str) -> Iterator[tuple[int, int]]:
     if SHORT_HINT.search(text):
         yield from (found.span() for found in SHORT.finditer(text))
     yield from (found.span() for found in ALIAS.finditer(text))
+    yield from (found.span() for found in CHAINED.finditer(text))
+    yield from (found.span("hit") for found in VISITED.finditer(text))
     if SPOKEN_HINT.search(text):
         yield from (found.span("hit") for found in SPOKEN.finditer(text))
     if ENGLISH_HINT.search(text):
-        yield from (found.span() for found in (*ENGLISH.finditer(text), *STREET.finditer(text)))
+        yield from (found.span() for found in ENGLISH.finditer(text))
 
 
 def _name_before(text: str, end: int) -> int:
@@ -128,16 +105,3 @@ def _name_before(text: str, end: int) -> int:
         return end - len(chain[0])
     brand = BRAND.search(text[max(0, end - 14) : end])
     return end - (brand.end() - brand.start("brand")) if brand else end
-
-
-def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Addresses are looked for around the signs of one; and wherever somebody says that one comes."""
-    for sign in SIGN.finditer(text):
-        before = max(0, sign.start() - AROUND)
-        if sign["region"] and not WIDER.search(text, before, sign.start()):
-            continue
-        if sign["village"] and not re.search("[镇乡区县]", text[before : sign.start()]):
-            continue
-        yield from (found.span() for found in ADDRESS.finditer(text, before, sign.end() + AROUND))
-    if CUED_HINT.search(text):
-        yield from (found.span("hit") for found in CUED_ADDRESS.finditer(text))

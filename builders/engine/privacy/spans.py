@@ -45,10 +45,12 @@ def folded(text: str) -> str:
 
 
 def settle(hits: Iterable[Hit], rank: Sequence[str]) -> list[Hit]:
-    """Without overlaps, in order: the kinds named first win, and of equals the longer one."""
+    """Without overlaps, in order: the kinds named first win, then the longer one, then an address before a name."""
     order = {kind: place for place, kind in enumerate(rank)}
     kept: list[Hit] = []
-    for hit in sorted(set(hits), key=lambda hit: (order.get(hit.kind, len(order)), hit.start - hit.end, hit.start)):
+    for hit in sorted(
+        set(hits), key=lambda hit: (order.get(hit.kind, len(order)), hit.start - hit.end, hit.start, hit.kind)
+    ):
         place = bisect(kept, hit.start, key=lambda other: other.start)
         free_before = place == 0 or kept[place - 1].end <= hit.start
         if free_before and (place == len(kept) or hit.end <= kept[place].start):
