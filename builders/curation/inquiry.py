@@ -1,6 +1,7 @@
 """What a doctor's turn does: asks, advises or judges, both, or is courtesy alone; by rules for Chinese and simple English."""
 
 import re
+from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -83,13 +84,14 @@ def questions_in(text: str) -> int:
     return sum(clause.asks for clause in _read(text))
 
 
-def _read(text: str) -> list[_Clause]:
+@lru_cache(maxsize=4096)
+def _read(text: str) -> tuple[_Clause, ...]:
     """Every clause that is more than courtesy, with what it does."""
     said: list[_Clause] = []
     sentences = [NUMBERED.sub("", sentence) for sentence in SENTENCE_END.split(LOST_EMOJI.sub("", fold(text)))]
     for sentence in sentences:
         said += _sentence(sentence.strip(), said)
-    return _without_answered(said)
+    return tuple(_without_answered(said))
 
 
 def _sentence(sentence: str, before: list[_Clause]) -> list[_Clause]:

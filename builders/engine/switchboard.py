@@ -5,6 +5,7 @@ import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
@@ -252,6 +253,7 @@ class Switchboard:
         return Cost(tokens_in + tokens_out, price.usd(tokens_in, tokens_out) if price else 0.0)
 
 
+@cache
 def json_schema(shape: type[BaseModel]) -> dict[str, Any]:
     """The shape as a strict JSON schema: every property required, no other allowed (OpenAI structured outputs)."""
     return cast(dict[str, Any], _strict(shape.model_json_schema()))

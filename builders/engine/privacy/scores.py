@@ -18,6 +18,8 @@ DOUBTFUL = frozenset(letters("doubtful_surnames"))
 WORDLIKE = frozenset(letters("wordlike_surnames"))
 OFTEN = frozenset(letters("given_often"))
 GIVEN = OFTEN | frozenset(letters("given"))
+A_WORD = 2.5
+"""Points that it costs when the given characters are a word themselves."""
 WORD, SURELY = 5.0, 2.0
 """Points that a known word costs, and those where a form or a list of facts has it in the place of a name."""
 ROLES = words("cues")
@@ -105,6 +107,8 @@ def candidates(text: str, start: int, surname: int, before: float) -> Iterator[S
         if word:
             listed = FACTS.match(text, start + size) and text[start + size] not in "男女"
             points -= SURELY if before > 4 or listed else WORD if word >= size else WORD - 2
+        if len(given) > 1 and word_at(text, start + surname) == len(given):
+            points -= A_WORD  # 时|如果
         if len(given) > 1 and (given[-1] in AFTER or word_at(text, start + size - 1) > 1):
             points -= 2
         yield Scored(start, start + size, points)
