@@ -4,10 +4,12 @@ Every builder's `main` ends here. Talk goes to stderr; the last line on stdout i
 """
 
 import asyncio
+import contextlib
+import gc
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -172,8 +174,24 @@ async def _produce(
     settings: BuildSettings, job: Job, speakers: Mapping[str, ServedModel], continued: Continued
 ) -> _Ended:
     async with open_workshop(settings, stamp_of(settings, job), speakers) as workshop:
-        with stopped_by_signals(workshop.switchboard):
+        with stopped_by_signals(workshop.switchboard), _seldom_collecting():
             return await _build(settings, job, workshop, continued)
+
+
+@contextlib.contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Look for garbage seldom: every call makes thousands of objects, none of them in circles.
+
+    At 1,000 consultations at once that was a quarter of the time.
+    """
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 async def _build(settings: BuildSettings, job: Job, workshop: Workshop, continued: Continued) -> _Ended:

@@ -1,6 +1,7 @@
 """Everything private in a text: one search for a first sign, then the detectors that it calls for."""
 
 import re
+from functools import lru_cache
 
 from builders.engine.privacy.names import named
 from builders.engine.privacy.patterns import shaped
@@ -19,10 +20,16 @@ def find(text: str) -> list[Hit]:
 
     Unsure means private. Dates are those of a day (2018年3月5日, 3月12号): months, ages, durations and 昨天 are none.
     """
+    return list(_found(text))
+
+
+@lru_cache(maxsize=512)
+def _found(text: str) -> tuple[Hit, ...]:
+    """A dialogue is looked through twice: for what to remember, then to mask."""
     flat = folded(text)
     hits = list(shaped(text, flat)) if SHAPED.search(flat) else []
     hits += [*placed(text, flat), *named(text, flat)]
-    return settle(hits, RANK) if hits else []
+    return tuple(settle(hits, RANK)) if hits else ()
 
 
 def unresolved(text: str) -> list[Hit]:
