@@ -198,7 +198,7 @@ def test_any_json_comes_back_as_it_was_but_for_nulls_and_empty_objects(given_row
     text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     shutil.rmtree(SCRATCH, ignore_errors=True)  # files written within a tick of the clock look alike
     read = rows(opened(written("any.jsonl", text)))
-    for row, one in zip((json.loads(line) for line in text.splitlines(keepends=False) if line), read, strict=True):
+    for row, one in zip((json.loads(line) for line in text.split("\n") if line), read, strict=True):
         for name in {*row, *one}:
             assert alike(row.get(name), one.get(name))
 
