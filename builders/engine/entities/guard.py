@@ -8,7 +8,7 @@ verdict.invented    # (Change(kind="dose", value="10 ml", text="10毫升"),)
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from builders.engine.entities import checks, clauses, qualifiers
+from builders.engine.entities import checks, clauses, naming, polarity, qualifiers
 from builders.engine.entities.clauses import Reading
 from builders.engine.entities.lexicon import Lexicon
 from builders.engine.entities.mentions import folded
@@ -68,7 +68,7 @@ def _changes(one: Reading, other: Reading) -> tuple[Change, ...]:
 
 
 def _differences(one: Reading, other: Reading) -> Iterator[checks.Found]:
-    for check in (checks.names, checks.amounts, checks.exchanges, checks.sides, checks.denials):
+    for check in (naming.names, checks.amounts, checks.exchanges, checks.sides, polarity.denials, polarity.turns):
         yield from check(one, other)
     for word in qualifiers.exchanged(folded(one.text), folded(other.text)):
         yield "qualifier", word, word

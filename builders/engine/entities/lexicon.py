@@ -133,6 +133,8 @@ class _Denied:
         self._barred: list[tuple[int, int]] = []
         """头孢不能吃: a drug or a procedure, but 咳嗽不用吃药 denies no cough."""
         for denial in found:
+            if negation.LIMITS.match(hidden, denial.cue):
+                continue
             reach = hidden[denial.start : denial.end]
             self._forward.append((denial.start, denial.end))
             if negation.says_nothing(reach):

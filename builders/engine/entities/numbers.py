@@ -4,6 +4,7 @@ import re
 
 DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2}
 TENS = {"十": 10, "百": 100, "千": 1000, "万": 10000}
+ROMAN = {"i": 1.0, "ii": 2.0, "iii": 3.0, "iv": 4.0, "v": 5.0}
 ARABIC = r"\d+(?:\.\d+)?"
 CHINESE = r"(?:[零〇一二两俩三四五六七八九十百千万]+(?:点[零〇一二三四五六七八九]+)?|半)"
 ONE = rf"(?:{ARABIC}万?|{CHINESE})"
@@ -15,6 +16,8 @@ _SPLIT = re.compile(TO)
 
 def parse(text: str) -> tuple[float, ...]:
     """One number, or the two ends of a range: "一百五" (150,), "2-3" (2, 3), "两三" (2, 3), "1/2" (0.5,)."""
+    if text in ROMAN:
+        return (ROMAN[text],)
     if "/" in text:
         above, below = (float(part) for part in text.split("/"))
         return (above / below,) if 0 < above < below < 10 else (above, below)

@@ -35,7 +35,7 @@ ONLY_IN_PERIODS = {"晚", "早", "夜", "晚上", "d"}
 """每晚 is a period; 三晚 and 2d are mostly something else."""
 GRADES = 4
 """二度 is a grade; 37度 is a temperature."""
-MINUTES = {"second": 1 / 60, "minute": 1.0, "hour": 60.0}
+MINUTES = {"second": 1 / 60, "minute": 1.0, "quarter": 15.0, "hour": 60.0}
 LATIN = {
     "qd": "1/day",
     "qn": "1/day",
@@ -59,11 +59,11 @@ def _either(spellings: Sequence[str]) -> str:
 
 _UNIT = _either([spelling for spelling in UNITS if spelling not in ONLY_IN_PERIODS])
 _PERIOD = _either([spelling for spelling, name in TIME.items() if name != "second"])
-_GAP = r"[^，。；、,;.！？!?\n\d后前每天日周月年各共连半零一二两三四五六七八九十]{0,6}?"
+_GAP = r"(?:[^，。；、,;.！？!?\n\d后前每天日周月年各共连半零一二两三四五六七八九十]|[二三四](?=[头叉尖角])){0,7}?"
 """Between a period and a count: 每周 涂抹 3次, 24小时 不超过 4次."""
 _ONCE = "(?:各(?:服用?|吃|涂|用|擦)?[一1]次)?"
 FREQUENCY = re.compile(
-    rf"(?<![第\d.])(?:每隔?|间隔|隔)?(?P<every>{NUMBER})?\s*(?P<half>个半)?(?P<period>{_PERIOD})"
+    rf"(?:(?<![第\d.])|(?<=\d)(?=[一每隔]))(?:每隔?|间隔|隔)?(?P<every>{NUMBER})?\s*(?P<half>个半)?(?P<period>{_PERIOD})"
     rf"(?:之?内|中|里)?{_GAP}(?P<times>{NUMBER})\s*(?:次|回|遍)(?!性)"
     rf"|(?P<times2>{NUMBER})次(?:/|每)(?P<every2>{NUMBER})?(?P<period2>{_PERIOD})(?!钟)"
     rf"|(?:每隔?|/)(?P<every3>{NUMBER})?\s*(?P<period3>个?月|周|星期|个?礼拜|年|小时)(?!龄|末)"
@@ -77,12 +77,14 @@ DAILY = re.compile(r"(?:每|一|1|/)(?:天|日)|每晚|每早|每夜|(?P<twice>�
 """Said of most things: another text may say once a day."""
 QUANTITY = re.compile(
     r"(?P<kg>(?:每|/|按)(?:公斤|千克|kg)(?:体重)?[^，。；,;\n\d]{0,4}?)?"
-    rf"(?<![\d.])(?<![a-z](?=\d))(?P<nth>第)?(?!百度)(?P<number>{NUMBER})(?:\s*多)?(?P<half>个半(?=[小月星钟礼]))?\s*(?P<unit>{_UNIT})"
+    rf"(?:(?<![\d.])|(?<=\d)(?=[一二两三四五六七八九十半]))(?:(?<![a-z](?=\d))|(?<=[a-z]{{3}}))(?P<nth>[第这那]|之前的?)?(?!百度)(?P<number>{NUMBER}|(?<![a-z])(?:iii|ii|iv|i|v)(?=[级度期]))(?:\s*多)?(?P<half>个半(?=[小月星钟礼]))?\s*(?P<unit>{_UNIT})"
     r"(?P<tail>(?<![次遍回])半(?![夜身边天流片粒颗包袋支瓶勺年个])|(?<=度)[\d一二三四五六七八九](?![\d十]))?"
-    r"(?P<perkg>\s*(?:/|每)\s*(?:kg|公斤|千克))?"
+    r"(?P<perkg>\s*(?:/|每)\s*(?:kg|公斤|千克)(?!体?重?\s*\d))?"
 )
 PLAIN = re.compile(r"(?<![\d.a-z/_])(?:\d+\.\d+|\d{2,})(?:\s*[-~/—–]\s*\d+(?:\.\d+)?)?(?![\d.]*[a-z\d])")
 """A number without a unit: a decimal, or two digits and more (a single one mostly numbers a list)."""
+
+_AFTER_NUMBER = re.compile(r"、(?!\d)|[.)．]")
 
 
 class Quantity(NamedTuple):
@@ -176,4 +178,4 @@ def _largest(amounts: Sequence[float], names: tuple[tuple[str, int], ...]) -> st
 
 def _numbers_a_list(text: str, found: "re.Match[str]") -> bool:
     opens = found.start() == 0 or text[found.start() - 1] in "\n。;；,，:： ("
-    return opens and "." not in found[0] and text[found.end() : found.end() + 1] in {"、", ".", ")", "．"}
+    return opens and "." not in found[0] and _AFTER_NUMBER.match(text, found.end()) is not None

@@ -47,6 +47,10 @@ SIDE = re.compile(
 )
 
 
+LONGEST = max(map(len, _PART_OF))
+_BEFORE = re.compile(rf"(?:{_PARTS})$")
+
+
 class Side(NamedTuple):
     """A place, and "left 腿", "right" or "both"."""
 
@@ -62,5 +66,11 @@ def find(text: str) -> Iterator[Side]:
             yield Side(found.start(), found.end(), "both")
         elif found["side"] == "左" or text[found.start() - 1 : found.start()] != "左":
             name = "left" if found["side"] == "左" else "right"
-            part = _PART_OF.get(found["part"] or "")
+            part = _PART_OF.get(found["part"] or "") or _part_before(text[: found.start()])
             yield Side(found.start(), found.end(), f"{name} {part}" if part else name)
+
+
+def _part_before(text: str) -> str | None:
+    """睾丸右边 is the right testicle."""
+    found = _BEFORE.search(text[-LONGEST:])
+    return _PART_OF[found[0]] if found else None
