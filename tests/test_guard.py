@@ -141,6 +141,13 @@ def test_a_symptom_may_be_explained_but_not_a_disease():
     assert kinds("考虑肺炎", "考虑肺炎合并哮喘") == {"disease"}
 
 
+def test_a_diagnosis_must_stay_but_not_a_disease_named_in_passing():
+    assert kinds("考虑肺炎，多喝水", "请多喝水") == {"disease"}
+    assert kinds("慢性胃炎，吃奥美拉唑", "请服用奥美拉唑") == {"disease"}
+    assert faithful("乳腺癌术后吃来曲唑2.5mg", "术后请服用来曲唑2.5毫克")
+    assert kinds("术后吃来曲唑2.5mg", "乳腺癌术后请服用来曲唑2.5毫克") == {"disease"}
+
+
 def test_a_denial_that_is_turned_round_is_caught_and_one_that_is_left_out_proves_nothing():
     assert kinds("没有抽搐", "孩子有抽搐") == {"negation"}
     assert faithful("没有抽搐，观察", "请注意观察")
@@ -157,7 +164,10 @@ def test_english_is_compared_without_complaint():
     assert kinds("Take 200 mg.", "Take 400 mg.") == {"dose"}
 
 
-TEXTS = st.text(alphabet="没有不要能吃头孢肺炎左右腿疼一二三半天周次片mg/0.5，。、；\n但可以停药", max_size=80)
+TEXTS = st.text(
+    alphabet="没有不要能吃头孢肺炎左右腿疼一二三半天周次片mg/0.5，。、；\n但可以停药如果就的话吗？好再查无需",
+    max_size=80,
+)
 REAL = st.sampled_from(
     [json.loads(line)["raw"] for line in (PAIRS / "guard_pairs.jsonl").read_text("utf-8").splitlines()]
 )
@@ -188,7 +198,11 @@ def test_the_pairs_it_was_tuned_on_meet_the_bar(name):
 
 
 def test_the_pairs_it_was_not_tuned_on():
-    """The floor is what was measured, once, when the tuning was over."""
+    """Measured when the tuning was over: 64 of 66 changes caught, 13 of 66 honest rewritings turned away.
+
+    That is short of the bar that the tuned pairs meet; the figures are a floor and a ceiling, not a goal.
+    """
     caught, turned_away = judged("guard_pairs_held_back")
-    assert sum(caught) >= 0
-    assert sum(turned_away) >= 0
+    assert (len(caught), len(turned_away)) == (66, 66)
+    assert sum(caught) >= 64
+    assert sum(turned_away) <= 13

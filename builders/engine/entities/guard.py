@@ -55,20 +55,21 @@ class Guard:
     def compare(self, raw: str, polished: str) -> Verdict:
         """What `polished` lost of `raw` and what it added; a thing said twice counts once."""
         ours, theirs = self._read(raw), self._read(polished)
-        lost, invented = _changes(ours, theirs), _changes(theirs, ours)
+        lost, invented = _changes(ours, theirs, dropped=True), _changes(theirs, ours, dropped=False)
         return Verdict(lost, invented, max(0, _guarded(ours) - len(lost)))
 
     def _read(self, text: str) -> Reading:
         return clauses.read(text, self._lexicon.mentions(text))
 
 
-def _changes(one: Reading, other: Reading) -> tuple[Change, ...]:
-    found = {(kind, value): Change(kind, value, text) for kind, value, text in _differences(one, other)}
+def _changes(one: Reading, other: Reading, *, dropped: bool) -> tuple[Change, ...]:
+    found = {(kind, value): Change(kind, value, text) for kind, value, text in _differences(one, other, dropped)}
     return tuple(found.values())
 
 
-def _differences(one: Reading, other: Reading) -> Iterator[checks.Found]:
-    for check in (naming.names, checks.amounts, checks.exchanges, checks.sides, polarity.denials, polarity.turns):
+def _differences(one: Reading, other: Reading, dropped: bool) -> Iterator[checks.Found]:
+    yield from naming.names(one, other, dropped=dropped)
+    for check in (checks.amounts, checks.exchanges, checks.sides, polarity.denials, polarity.turns):
         yield from check(one, other)
     for word in qualifiers.exchanged(folded(one.text), folded(other.text)):
         yield "qualifier", word, word

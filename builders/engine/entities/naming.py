@@ -6,11 +6,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from builders.engine.entities import negation
+from builders.engine.entities.checks import Found
 from builders.engine.entities.clauses import Reading
 from builders.engine.entities.content import weight
 from builders.engine.entities.mentions import Mention, folded
 
-Found = tuple[str, str, str]
 NAMED = ("disease", "drug", "test")
 WORDS = Path(__file__).parent / "words"
 IN_PASSING = frozenset((WORDS / "in_passing.txt").read_text(encoding="utf-8").split())
@@ -32,12 +32,12 @@ GENERIC = str.maketrans("", "", "性病症类药物剂片的线检查治疗术�
 """Left out of names: 缺铁贫血 is 缺铁性贫血."""
 
 
-def names(one: Reading, other: Reading) -> Iterator[Found]:
-    """Diseases, drugs and tests of one text that the other does not name."""
+def names(one: Reading, other: Reading, *, dropped: bool) -> Iterator[Found]:
+    """Diseases, drugs and tests that were dropped, or invented where `one` is the polished text."""
     gone, come = _unnamed(one, other), _unnamed(other, one)
     for mention in gone:
         exchanged = any(new.kind == mention.kind for new in come)
-        if exchanged or not (_half_there(mention, other) or _in_passing(mention, one)):
+        if exchanged or not (_half_there(mention, other) or (dropped and _in_passing(mention, one))):
             yield mention.kind, mention.value, mention.text
 
 
@@ -60,9 +60,11 @@ def _in_other_words(mention: Mention, other: Reading) -> bool:
 
 def _in_passing(mention: Mention, one: Reading) -> bool:
     """A disease that is no finding of its clause but where it speaks of something else: 乳腺癌术后吃来曲唑."""
-    clause = next(clause for clause in one.clauses if clause.start <= mention.start < clause.end)
-    before = folded(one.text)[clause.start : mention.start]
-    return mention.kind == "disease" and weight(clause.topic - {mention.value}) > BESIDE and not FINDS.search(before)
+    if mention.kind != "disease":
+        return False
+    clause = next((clause for clause in one.clauses if clause.start <= mention.start < clause.end), None)
+    beside = weight(clause.topic - {mention.value}) if clause else 0
+    return beside > BESIDE and not (clause and FINDS.search(folded(one.text)[clause.start : mention.start]))
 
 
 def _half_there(mention: Mention, other: Reading) -> bool:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from builders.engine.entities.alignment import likeness, twin
+from builders.engine.entities.checks import Found
 from builders.engine.entities.clauses import ANYTHING, NAMED, Clause, Denied, Reading
 from builders.engine.entities.content import share, weight
 
-Found = tuple[str, str, str]
-"""Kind, value, and how the text has it."""
 COMFORT = re.compile("|".join((Path(__file__).parent / "words" / "comfort.txt").read_text(encoding="utf-8").split()))
 OPENLY = 0.7
 """Share of what one text denies that, said openly by the other, turns it round."""
