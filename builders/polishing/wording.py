@@ -13,7 +13,7 @@ LABEL = re.compile(
 )
 QUOTED = re.compile(r"^[“\"「](.*)[”\"」]$", re.DOTALL)
 OF_THE_TASK = re.compile(
-    r"json|改写如下|以(上|下)(是|为).{0,8}(改写|润色)|(您|你)提供的(资料|数据|内容)|作为.{0,6}改写",
+    r"json|改写如下|以(上|下)(是|为).{0,8}(改写|润色)|作为.{0,6}改写",
     re.IGNORECASE,
 )
 
