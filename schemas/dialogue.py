@@ -1,6 +1,6 @@
 """A consultation of patient and doctor: real and curated, or held by two models over a case.
 
-{"department": "儿科", "turns": [{"speaker": "patient", "text": "孩子咳嗽三天了。", "raw": "", "act": ""},
+{"department": "pediatrics", "turns": [{"speaker": "patient", "text": "孩子咳嗽三天了。", "raw": "", "act": ""},
  {"speaker": "doctor", "text": "您好，发烧吗？痰多不多？", "raw": "发烧不，有痰吗", "act": "ask"}, …]}
 """
 
@@ -45,7 +45,7 @@ class Dialogue(Row):
     form: Literal["conversation"] = "conversation"
     """Always a conversation."""
     department: str = ""
-    """Department as the source or the case names it."""
+    """Taxonomy id of the department where the source names a known one, else its own name for it."""
     turns: tuple[Turn, ...] = Field(min_length=2)
     """What was said, in order."""
 

@@ -1,6 +1,6 @@
 """A patient's question and the answer to it: a doctor's, polished, or a model's to the same question.
 
-{"department": "心血管科", "question": "高血压患者能吃党参吗？…", "raw": "高血压病人可以口服党参的。…",
+{"department": "cardiology", "question": "高血压患者能吃党参吗？…", "raw": "高血压病人可以口服党参的。…",
  "answer": "您好，高血压患者可以服用党参。…", "origin": "rewritten"}
 """
 
@@ -17,7 +17,7 @@ class QA(Row):
     form: Literal["instruction"] = "instruction"
     """Always an instruction: one question, one answer."""
     department: str = ""
-    """Department as the source names it."""
+    """Taxonomy id of the department where the source names a known one, else its own name for it."""
     question: str = Field(min_length=1)
     """The patient's question, de-identified and otherwise as it was asked."""
     raw: str = Field(min_length=1)

@@ -70,6 +70,10 @@ class Taxonomy(Record):
         """Id of the department a name means; raises InputError with the nearest names when it means none."""
         return _resolve("department", name, self.departments, self.unmapped)
 
+    def known_department(self, name: str) -> str:
+        """Id of the department a name means, or the name as it is: real data has names that nobody has listed."""
+        return _names("departments", tuple(self.departments.values())).get(fold(name), name.strip())
+
     def role(self, name: str) -> str:
         """Id of the role a name means; raises InputError when it means none."""
         return _resolve("role", name, self.roles, self.unmapped_roles)

@@ -56,7 +56,7 @@ def test_bubbles_become_turns_from_the_patient_to_the_doctor_and_farewells_are_c
     assert (row["origin"], row["form"], row["department"], row["key"]) == (
         "rewritten",
         "conversation",
-        "儿科",
+        "pediatrics",
         "cmdd/10270001",
     )
     assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * 2

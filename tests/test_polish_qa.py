@@ -74,7 +74,7 @@ def test_the_doctors_answer_stands_beside_the_polished_one(serve):
     question, answer = PRESSURE
     assert row["question"] == f"高血压用药\n{question}"
     assert (row["raw"], row["answer"]) == (answer, f"您好，{answer}")
-    assert (row["origin"], row["form"], row["department"]) == ("rewritten", "instruction", "内科")
+    assert (row["origin"], row["form"], row["department"]) == ("rewritten", "instruction", "internal_medicine")
     assert row["messages"] == [
         {"role": "user", "content": row["question"]},
         {"role": "assistant", "content": row["answer"]},
@@ -168,13 +168,16 @@ def test_the_card_tells_what_was_masked_rejected_and_kept(serve):
 
 
 def test_columns_of_any_name_can_be_explained(serve):
-    lines = [{"no": n, "ask": question, "reply": [answer], "dept": "内科"} for n, (question, answer) in enumerate(GOOD)]
+    lines = [
+        {"no": n, "ask": question, "reply": [answer], "dept": "专病门诊"} for n, (question, answer) in enumerate(GOOD)
+    ]
     Path("own.jsonl").write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
     columns = "question=ask,answer=reply,department=dept,id=no"
     made = build("polish_qa", "own.jsonl", "--columns", columns, *Teacher(serve, politely).flags)
     assert made.code == 0, made.talk
     assert [(row["key"], row["department"]) for row in rows("polish_qa")] == [
-        (f"columns/{n}", "内科") for n in (0, 1, 2)
+        (f"columns/{n}", "专病门诊")
+        for n in (0, 1, 2)  # no department that the taxonomy knows
     ]
 
 

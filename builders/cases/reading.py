@@ -12,7 +12,7 @@ from builders.cases.from_consultation import case_from_consultation
 from builders.cases.from_graph import cases_from_graph
 from builders.engine.entities.lexicon import Lexicon
 from builders.engine.errors import Reject
-from builders.engine.intake import Intake, TakenIn, described, figures_of, files_described, named
+from builders.engine.intake import Intake, TakenIn, clinic, described, figures_of, files_described, named
 from builders.engine.privacy.mask import mask_all
 from builders.sources.consultations import Broken
 from builders.sources.knowledge import Graph
@@ -125,7 +125,7 @@ def masked_case(case: CaseFile) -> tuple[CaseFile, tuple[Figure, ...]]:
     facts = [text for fact in case.facts for text in (fact.name, fact.value)]
     masked = mask_all([*about, *facts])
     complaint, diagnosis, advice, department, *told = masked.texts
-    words = {"complaint": complaint, "diagnosis": diagnosis, "advice": advice, "department": department}
+    words = {"complaint": complaint, "diagnosis": diagnosis, "advice": advice, "department": clinic(department)}
     safe = tuple(
         fact.model_copy(update={"name": name, "value": value})
         for fact, name, value in zip(case.facts, told[::2], told[1::2], strict=True)

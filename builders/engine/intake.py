@@ -6,6 +6,7 @@ No text of a source reaches a prompt, a row or a reject without having passed he
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from builders.sources.raw_rows import files_of
 from schemas.base import Figure, Provenance
 from schemas.settings import BuildSettings, InputError
 from schemas.source_settings import SourceSettings, columns_of
+from schemas.taxonomy import load_taxonomy
 
 QUOTED = re.compile(r"'([^']*[\u3400-\u9fff][^']*)'")
 """Chinese words that a reason quotes from a row, such as a speaker nobody knows: perhaps somebody's name."""
@@ -140,10 +142,16 @@ def taken_in(read: Read) -> TakenIn:
         old if old.text == text else old.model_copy(update={"text": text, "spans": ()})
         for old, text in zip(row.utterances, said, strict=True)
     )
-    words = {"title": title, "description": description, "diagnosis": diagnosis, "department": department}
+    words = {"title": title, "description": description, "diagnosis": diagnosis, "department": clinic(department)}
     names = {"doctor": "", "hospital": "", "own_id": named(row.own_id)}
     safe = row.model_copy(update={**words, **names, "utterances": utterances})
     return TakenIn(named(read.key), named(read.place), safe, "", safe.model_dump_json(), figures_of(masked.counts))
+
+
+@lru_cache(maxsize=1024)
+def clinic(department: str) -> str:
+    """The taxonomy's id of a department where its name is known, so that rows of all sources count together."""
+    return load_taxonomy().known_department(department)
 
 
 def named(name: str) -> str:
