@@ -150,7 +150,7 @@ async def distilled(question: str, ask: "Ask") -> str:
     """The teacher's own answer to a question; raises Reject when it is none."""
     from builders.engine import filters
     from builders.engine.errors import Reject
-    from builders.polishing.wording import check_private, speaks_of_the_task, unwrapped
+    from builders.engine.wording import check_private, speaks_of_the_task, unwrapped
     from builders.prompts import prompt
 
     answer = unwrapped(await ask(prompt("distill_answer").messages({"instruction": question, "input": ""})))

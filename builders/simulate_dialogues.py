@@ -120,7 +120,7 @@ class Simulation:
         """Hold one consultation; raises Reject."""
         from builders.curation.labels import labelled
         from builders.engine.errors import Reject
-        from builders.polishing.wording import check_private
+        from builders.engine.wording import check_private
         from builders.simulation.consultation import consult
         from builders.simulation.measures import measured
 

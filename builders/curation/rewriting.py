@@ -13,8 +13,8 @@ from builders.engine.ask import Ask
 from builders.engine.entities.guard import Change, Guard, Verdict
 from builders.engine.entities.lexicon import Lexicon
 from builders.engine.errors import Reject
+from builders.engine.wording import check_private, placeholders_in, speaks_of_the_task
 from builders.polishing.polisher import compared, told, unfaithful
-from builders.polishing.wording import check_private, placeholders_in, speaks_of_the_task
 from builders.prompts import prompt
 from schemas.base import Record
 from schemas.dialogue import Turn

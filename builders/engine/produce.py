@@ -19,11 +19,10 @@ from builders.engine.closing import last_line, say_what_was_made, say_what_was_s
 from builders.engine.endpoints import ServedModel
 from builders.engine.errors import LedgerError, Misconfigured, Unavailable
 from builders.engine.folder import Previous, check_folder, only_builder_of, read_previous
-from builders.engine.hub import Head, HubRepo
 from builders.engine.opening import open_workshop, speakers_of
 from builders.engine.plan import Plan
 from builders.engine.progress import Progress
-from builders.engine.push import check_visibility, push
+from builders.engine.push import Place, place_on_the_hub, push
 from builders.engine.release import Continued, release
 from builders.engine.run import Stamp, Workshop, stopped_by_signals
 from builders.engine.steps import Steps
@@ -66,7 +65,8 @@ def produce(settings: BuildSettings, job: Job) -> int:
     _check_push(settings, speakers)
     try:
         with only_builder_of(settings.out):
-            place = _place_on_the_hub(settings)
+            name = None if settings.pilot else settings.push
+            place = place_on_the_hub(name, public=settings.public, pr=settings.pr)
             previous = _release_before(settings, job, place)
             taken = frozenset(place.head.tags) - {place.head.tag} if place and place.head else frozenset()
             ended = asyncio.run(_produce(settings, job, speakers, Continued(previous, taken)))
@@ -102,28 +102,7 @@ def _check_push(settings: BuildSettings, speakers: Mapping[str, ServedModel]) ->
         )
 
 
-class _Place(NamedTuple):
-    """Where a release goes on the Hub, and what was there when the build began."""
-
-    repo: HubRepo
-    head: Head | None
-
-
-def _place_on_the_hub(settings: BuildSettings) -> _Place | None:
-    if not settings.push or settings.pilot:
-        return None
-    repo = HubRepo(settings.push)
-    kind = "a pull request" if settings.pr else "public" if settings.public else "private"
-    print(f"the release will be pushed to {repo.url} ({kind})", file=sys.stderr)
-    head = repo.head()
-    if not settings.pr:
-        repo.check_right_to_write(head)
-    if head:
-        check_visibility(repo, head, public=settings.public)
-    return _Place(repo, head)
-
-
-def _release_before(settings: BuildSettings, job: Job, place: _Place | None) -> Previous | None:
+def _release_before(settings: BuildSettings, job: Job, place: Place | None) -> Previous | None:
     """The release that the build continues: that of --previous, else of --push, else of --out. Raises InputError."""
     held = check_folder(settings.out, job.config)
     if settings.previous:
@@ -182,7 +161,7 @@ async def _produce(
 def _seldom_collecting() -> Iterator[None]:
     """Look for garbage seldom: every call makes thousands of objects, none of them in circles.
 
-    At 1,000 consultations at once that was a quarter of the time.
+    The more calls are in flight, the more there is to look through, and for nothing.
     """
     usual = gc.get_threshold()
     gc.freeze()
@@ -247,7 +226,7 @@ def _reckon(settings: BuildSettings, plan: Plan, workshop: Workshop) -> dict[str
     return reckoned.usd._asdict() if reckoned.usd else None
 
 
-def _publish(settings: BuildSettings, config: str, ended: _Ended, place: _Place | None) -> int:
+def _publish(settings: BuildSettings, config: str, ended: _Ended, place: Place | None) -> int:
     """Push what was released; the figures are told whatever becomes of that."""
     pushed = None
     try:

@@ -45,6 +45,28 @@ class Pushed(NamedTuple):
     """False when it was there already."""
 
 
+class Place(NamedTuple):
+    """Where a release goes on the Hub, and what was there when the work began."""
+
+    repo: HubRepo
+    head: Head | None
+
+
+def place_on_the_hub(name: str | None, *, public: bool, pr: bool) -> Place | None:
+    """What --push names, as it is now, if anything; raises InputError when it may not be written to."""
+    if not name:
+        return None
+    repo = HubRepo(name)
+    kind = "a pull request" if pr else "public" if public else "private"
+    print(f"the release will be pushed to {repo.url} ({kind})", file=sys.stderr)
+    head = repo.head()
+    if not pr:
+        repo.check_right_to_write(head)
+    if head:
+        check_visibility(repo, head, public=public)
+    return Place(repo, head)
+
+
 class _Package(NamedTuple):
     """The files that go up."""
 

@@ -7,7 +7,7 @@ from builders.engine import filters
 from builders.engine.ask import Ask
 from builders.engine.entities.guard import Change, Guard, Verdict
 from builders.engine.errors import Reject
-from builders.polishing.wording import check_private, placeholders_in, speaks_of_the_task, unwrapped
+from builders.engine.wording import check_private, placeholders_in, speaks_of_the_task, unwrapped
 from builders.prompts import prompt
 from schemas.base import Figure
 

@@ -1,40 +1,16 @@
 """The release that a publication goes on from: that of --previous, else of --push, else of --out."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builders.engine.folder import Previous, configs_of, files_by_config, held_by, manifest_of, rows_of_configs
-from builders.engine.hub import Head, HubRepo
 from builders.engine.publication.pool import Pool
-from builders.engine.push import check_visibility
+from builders.engine.push import Place
 from builders.engine.release import Continued
 from schemas.settings import InputError
 
 if TYPE_CHECKING:
     from builders.publish import Publish
-
-
-class Place(NamedTuple):
-    """Where a release goes on the Hub, and what was there when the work began."""
-
-    repo: HubRepo
-    head: Head | None
-
-
-def place_on_the_hub(settings: "Publish") -> Place | None:
-    """What --push names, as it is now; raises InputError when it may not be written to."""
-    if not settings.push:
-        return None
-    repo = HubRepo(settings.push)
-    kind = "a pull request" if settings.pr else "public" if settings.public else "private"
-    print(f"the release will be pushed to {repo.url} ({kind})", file=sys.stderr)
-    head = repo.head()
-    if not settings.pr:
-        repo.check_right_to_write(head)
-    if head:
-        check_visibility(repo, head, public=settings.public)
-    return Place(repo, head)
 
 
 def continued_from(settings: "Publish", out: Path, pool: Pool, place: Place | None) -> Continued:

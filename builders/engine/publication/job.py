@@ -13,14 +13,14 @@ from builders.engine.dedup.talk import Progress
 from builders.engine.errors import Unavailable
 from builders.engine.folder import CARD, discard, fresh_draft, holds, only_builder_of, put_in_place
 from builders.engine.produce import SHORT, STOPPED
-from builders.engine.publication.before import Place, continued_from, place_on_the_hub
+from builders.engine.publication.before import continued_from
 from builders.engine.publication.choosing import REASONS, Chosen, choose, evaluation_sets, leave_out, places
 from builders.engine.publication.describing import arrows_of, content_of, describe, write_manifest
 from builders.engine.publication.folders import Config, open_configs
 from builders.engine.publication.mix import mix_of
 from builders.engine.publication.pool import Pool
 from builders.engine.publication.writing import write_rejected, write_rows
-from builders.engine.push import push, refuse_unfit
+from builders.engine.push import Place, place_on_the_hub, push, refuse_unfit
 from builders.engine.release import Continued, keep_handwritten, told
 from schemas.settings import InputError
 
@@ -77,7 +77,7 @@ def _check_push(settings: "Publish", configs: list[Config]) -> None:
 
 
 def _publish(settings: "Publish", out: Path, pool: Pool) -> int:
-    place = place_on_the_hub(settings)
+    place = place_on_the_hub(settings.push, public=settings.public, pr=settings.pr)
     continued = continued_from(settings, out, pool, place)
     with _scratch(out) as scratch:
         benchmarks = evaluation_sets(settings.against, settings.against_text, settings.granularity, scratch)
