@@ -1,0 +1,1 @@
+"""What the trainers are made of: data and the loss mask, preflight, launch, checkpoints."""
