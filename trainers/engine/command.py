@@ -1,0 +1,73 @@
+"""What every trainer's command does around its own work: places checked first, one run a folder, the push last.
+
+    prepare()  →  Run      →  launch, perhaps in many processes  →  Outcome  →  push
+               →  Outcome  (a dry run; or OUT holds the finished model already)
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from builders.engine.folder import only_builder_of
+from schemas.settings import InputError
+from schemas.train_settings import TrainSettings
+from trainers.engine.run import Outcome, Run
+
+if TYPE_CHECKING:
+    from trainers.engine.push import Place
+
+Prepare = Callable[[], Run | Outcome]
+
+
+def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
+    """Prepare, launch, push; the last line on stdout is one JSON object. Returns the exit code."""
+    from trainers.engine.launch import inside_launcher, launch
+    from trainers.engine.push import place_for_model
+    from trainers.engine.trackers import report_to
+
+    no_telemetry_anywhere()
+    report_to(settings.track)
+    if inside_launcher():
+        return _one_of_many(settings, prepare)
+    place = None if settings.dry_run else place_for_model(settings.push, public=settings.public)
+    with only_builder_of(settings.out):
+        ready = prepare()
+        outcome = ready if isinstance(ready, Outcome) else launch(ready)
+        if outcome.code == 0 and place:
+            outcome = _pushed(outcome, place, settings)
+    return _told(settings, outcome)
+
+
+def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
+    """The user started the processes: the first prepares for all, and each trains."""
+    from trainers.engine.launch import first_process_prepares
+
+    if settings.push:
+        raise InputError("--push: under a launcher of your own, push afterwards: the same command without the launcher")
+    ready = first_process_prepares(prepare, settings.out)
+    outcome = ready if isinstance(ready, Outcome) else import_module(f"trainers.{ready.command}").train(ready)
+    return _told(settings, outcome)
+
+
+def _pushed(outcome: Outcome, place: "Place", settings: TrainSettings) -> Outcome:
+    from trainers.engine.push import push_model
+
+    pushed = push_model(settings.out, place, public=settings.public)
+    return outcome.model_copy(update={"figures": {**outcome.figures, "pushed": pushed._asdict()}})
+
+
+def _told(settings: TrainSettings, outcome: Outcome) -> int:
+    if outcome.message:
+        print(f"{settings.command}: {outcome.message}", file=sys.stderr)
+    if outcome.figures:
+        print(json.dumps(outcome.figures, ensure_ascii=False), flush=True)
+    return outcome.code
+
+
+def no_telemetry_anywhere() -> None:
+    """TRL pings the Hub once a run, and huggingface_hub names its host's tools, unless told otherwise."""
+    from builders.engine.hub_address import no_telemetry
+
+    no_telemetry()
