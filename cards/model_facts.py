@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from schemas.base import Record
 
 
@@ -15,7 +17,7 @@ class TrainedOn(Record):
     version: str = ""
     """Of a release, e.g. 1.2.0."""
     configs: tuple[str, ...] = ()
-    licenses: dict[str, int] = {}
+    licenses: dict[str, int] = Field(default_factory=dict)
     """SPDX id (or "" where nobody stated one) -> rows."""
     rows: int
     """Rows trained on, repeats counted."""
@@ -26,6 +28,11 @@ class TrainedOn(Record):
     general: bool = False
     rehearsal: bool = False
     """True when any row came from the rehearsal teacher."""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the name is one on the Hub; folders and files have no slash in theirs."""
+        return "/" in self.name
 
 
 class Measured(Record):
@@ -39,6 +46,24 @@ class Measured(Record):
     rows: int
     on: str
     """The rows in words, e.g. `validation split of org/set`."""
+    is_loss: bool = True
+    """A mean loss per answer token, in nats: less is better, and e to it is a perplexity."""
+
+    @property
+    def general(self) -> bool:
+        """Whether it says what was kept of general abilities; else it was measured on held-out rows of the data."""
+        return "general" in self.name
+
+    @property
+    def change(self) -> float | None:
+        """What training changed, as a share of the value before; None when one of the two is missing."""
+        return self.after / self.before - 1 if self.before and self.after is not None else None
+
+    @property
+    def words(self) -> str:
+        """Its name in words: `held_out` that is a loss reads `held-out loss`."""
+        name = self.name.replace("held_out", "held-out").replace("_", " ")
+        return f"{name} loss" if self.is_loss and not name.endswith("loss") else name
 
 
 class Curve(Record):
@@ -47,6 +72,12 @@ class Curve(Record):
     name: str
     points: tuple[tuple[int, float], ...]
     """(optimizer step, value), steps ascending."""
+
+    @property
+    def words(self) -> str:
+        """Its name in words: a trainer's `eval_general_loss` reads `general loss`, and its `loss` `train loss`."""
+        name = self.name.removeprefix("eval_").replace("held_out", "held-out").replace("_", " ")
+        return "train loss" if name == "loss" else name
 
 
 class ModelFacts(Record):
@@ -71,7 +102,9 @@ class ModelFacts(Record):
     data: tuple[TrainedOn, ...]
     earlier_data: tuple[str, ...] = ()
     """What its base learnt from before, as NAME@REVISION, when it was one of ours."""
-    left_out: dict[str, int] = {}
+    base_rehearsal: bool = False
+    """True when its base learnt from rehearsal rows already."""
+    left_out: dict[str, int] = Field(default_factory=dict)
     """Reason -> rows that were not trained on."""
     template: str
     max_length: int
@@ -89,12 +122,17 @@ class ModelFacts(Record):
     profile: str
     seconds: float = 0.0
     tokens_per_second: float = 0.0
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     """Package -> version it was trained with."""
     warnings: tuple[str, ...] = ()
     """What a reader must know and the trainer noticed, e.g. a preflight bar that was lowered."""
 
     @property
     def rehearsal(self) -> bool:
-        """Whether it learnt from rows of the rehearsal teacher, which are no medicine."""
-        return any(one.rehearsal for one in self.data)
+        """Whether it or its base learnt from rows of the rehearsal teacher, which are no medicine."""
+        return self.base_rehearsal or any(one.rehearsal for one in self.data)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.steps_done >= self.steps

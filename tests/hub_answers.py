@@ -7,7 +7,7 @@ from hub_repos import Blob, Commit, Pull, Repo, Tree, ignored, in_lfs
 
 
 def info(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
-    """What `dataset_info` reads."""
+    """What `dataset_info` and `model_info` read."""
     known = {"id": repo.name, "author": repo.name.split("/")[0], "sha": commit.oid, "private": repo.private}
     dates = {"createdAt": repo.commits[0].date, "lastModified": commit.date}
     rest = {"gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}
@@ -15,7 +15,7 @@ def info(repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
 
 
 def sibling(path: str, blob: Blob, *, blobs: bool) -> dict[str, Any]:
-    """A file of `dataset_info`, with its size and hashes if asked."""
+    """A file of theirs, with its size and hashes if asked."""
     if not blobs:
         return {"rfilename": path}
     sizes = {"size": len(blob.content), "pointerSize": len(blob.pointer)}
@@ -54,7 +54,7 @@ def discussion(repo: Repo, pull: Pull) -> dict[str, Any]:
     return {
         **said,
         "author": {"name": pull.author},
-        "repo": {"name": repo.name, "type": "dataset"},
+        "repo": {"name": repo.name, "type": repo.kind},
         "isPullRequest": True,
     }
 

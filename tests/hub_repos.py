@@ -1,4 +1,4 @@
-"""Data set repositories in memory, as the Hub keeps them: commits upon commits, tags, pull requests, and who may. No HTTP here."""
+"""Data set and model repositories in memory, as the Hub keeps them: commits upon commits, tags, pull requests, and who may. No HTTP here."""
 
 import base64
 import hashlib
@@ -20,6 +20,7 @@ LOST_POINTER = (
 )
 
 Tree = Mapping[str, "Blob"]
+Kind = Literal["dataset", "model"]
 
 
 class Refused(Exception):
@@ -104,6 +105,7 @@ class Repo:
 
     name: str
     private: bool = False
+    kind: Kind = "dataset"
     tags: dict[str, str] = field(default_factory=dict)
     """Tag -> commit oid."""
     branches: dict[str, str] = field(default_factory=dict)
@@ -115,6 +117,11 @@ class Repo:
 
     def __post_init__(self) -> None:
         self.grow("main", {".gitattributes": Blob(GITATTRIBUTES.encode())}, "initial commit", author="system")
+
+    @property
+    def path(self) -> str:
+        """Where its page is, below the Hub's address."""
+        return self.name if self.kind == "model" else f"datasets/{self.name}"
 
     @property
     def head(self) -> str:

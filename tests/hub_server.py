@@ -1,8 +1,8 @@
-"""A Hugging Face Hub on loopback, for data sets: the unmodified `huggingface_hub` and `datasets` clients work against it.
+"""A Hugging Face Hub on loopback: the unmodified `huggingface_hub`, `datasets` and `transformers` clients work against it.
 
     with running_hub() as hub:
         subprocess.run([sys.executable, "-c", script], env={**os.environ, **client_env(hub, home)})
-        assert hub.repos["org/name"].files("v1.0.0")["README.md"] == b"…"
+        assert hub.repos["org/name"].files("v1.0.0")["README.md"] == b"…"    # a data set; hub.models has the models
 
 It keeps repositories in memory (`hub_repos`), remembers every request, and breaks when told to (`hub_faults`). Large files
 lie on a second port, as the real ones lie on another host: it wants no token there, and refuses one.
@@ -21,10 +21,11 @@ from urllib.parse import parse_qs
 import hub_answers
 from aiohttp import web
 from hub_faults import Fault, broken
-from hub_repos import TOKENS, Blob, Refused, Repo, User, allowed, edited, in_lfs, listing
+from hub_repos import TOKENS, Blob, Kind, Refused, Repo, User, allowed, edited, in_lfs, listing
 
-REPO = "/api/datasets/{owner}/{name}"
-GIT = "/datasets/{owner}/{name}"
+REPO = "/api/{kind:datasets|models}/{owner}/{name}"
+GIT = "/{kind:(?:datasets/)?}{owner}/{name}"
+LFS = "/lfs/{kind:datasets|models}/{owner}/{name}/{oid}"
 MOST_PATHS = 1000
 
 
@@ -34,19 +35,26 @@ class Hub:
     def __init__(self) -> None:
         self.url = self.cdn = ""
         self.repos: dict[str, Repo] = {}
+        """Data sets, by name."""
+        self.models: dict[str, Repo] = {}
         self.requests: list[tuple[str, str]] = []
         """(method, decoded path) of every request, in order."""
+        self.bodies: list[bytes] = []
+        """What each of them carried."""
         self.faults: list[Fault] = []
         self.card_errors: list[str] = []
         """What `validate-yaml` finds wrong with any README; it refuses while this is not empty."""
         self.card_warnings: list[str] = []
 
-    def commit(self, repo: str, changes: Mapping[str, bytes], title: str, delete: Sequence[str] = ()) -> str:
+    def commit(
+        self, repo: str, changes: Mapping[str, bytes], title: str, delete: Sequence[str] = (), *, kind: Kind = "dataset"
+    ) -> str:
         """Somebody edits `main` in the web editor; the new commit's oid."""
-        tree = self.repos[repo].at("main").tree
+        shelf = self._shelf(kind)
+        tree = shelf[repo].at("main").tree
         kept = {path: blob for path, blob in tree.items() if path not in delete}
         added = {path: Blob(content, in_lfs(tree, path, len(content))) for path, content in changes.items()}
-        return self.repos[repo].grow("main", kept | added, title).oid
+        return shelf[repo].grow("main", kept | added, title).oid
 
     def merge(self, repo: str, number: int) -> str:
         """Somebody presses "Merge" on a pull request; the new commit's oid."""
@@ -86,14 +94,14 @@ class Hub:
             web.post(GIT + ".git/info/lfs/objects/batch", self._lfs_batch),
             web.post(GIT + ".git/info/lfs/objects/verify", self._lfs_verify),
             web.get(GIT + "/resolve/{revision}/{path:.+}", self._resolve),
-            web.put("/lfs/{owner}/{name}/{oid}", self._lfs_put),
-            web.get("/lfs/{owner}/{name}/{oid}", self._lfs_get),
+            web.put(LFS, self._lfs_put),
+            web.get(LFS, self._lfs_get),
         ]
 
     @web.middleware
     async def _door(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
-        await request.read()
+        self.bodies.append(await request.read())
         fault = next((fault for fault in self.faults if fault.strikes(request)), None)
         action = fault.action if fault else None
         if isinstance(action, int):
@@ -111,6 +119,12 @@ class Hub:
             request.transport.close()
         return answer
 
+    def _shelf(self, kind: Kind) -> dict[str, Repo]:
+        return self.models if kind == "model" else self.repos
+
+    def _shelf_of(self, request: web.Request) -> dict[str, Repo]:
+        return self._shelf("dataset" if request.match_info["kind"].startswith("datasets") else "model")
+
     def _user(self, request: web.Request) -> User | None:
         """Who asks; None is nobody in particular."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -119,8 +133,7 @@ class Hub:
         return TOKENS.get(token)
 
     def _repo(self, request: web.Request, *, write: bool = False, pull: bool = False) -> Repo:
-        name = "{owner}/{name}".format(**request.match_info)
-        return allowed(self.repos.get(name), self._user(request), write=write, pull=pull)
+        return allowed(self._shelf_of(request).get(name_of(request)), self._user(request), write=write, pull=pull)
 
     async def _whoami(self, request: web.Request) -> web.Response:
         user = self._user(request)
@@ -139,14 +152,15 @@ class Hub:
         user, wanted = self._user(request), await request.json()
         if user is None:
             raise Refused(401, "Invalid username or password.")
-        owner = wanted.get("organization") or user.name
+        owner, kind = wanted.get("organization") or user.name, wanted.get("type", "model")
         name = f"{owner}/{wanted['name']}"
         if user.role != "write" or not user.owns(name):
-            raise Refused(403, f'You don\'t have the rights to create a dataset under the namespace "{owner}"')
-        said = {"url": f"{self.url}/datasets/{name}", "name": name}
-        if name in self.repos:
-            return web.json_response({"error": "You already created this dataset repo", **said}, status=409)
-        self.repos[name] = Repo(name, private=wanted.get("visibility") == "private")
+            raise Refused(403, f'You don\'t have the rights to create a {kind} under the namespace "{owner}"')
+        made = Repo(name, private=wanted.get("visibility") == "private", kind=kind)
+        said = {"url": f"{self.url}/{made.path}", "name": name}
+        if name in self._shelf(kind):
+            return web.json_response({"error": f"You already created this {kind} repo", **said}, status=409)
+        self._shelf(kind)[name] = made
         return web.json_response(said)
 
     async def _info(self, request: web.Request) -> web.Response:
@@ -215,7 +229,7 @@ class Hub:
         tree = edited(base.tree, edits, repo.objects)
         opened = repo.open_pull(base, title, author) if pull else None
         made = repo.grow(opened.ref if opened else branch, tree, title, header["value"]["description"], author=author)
-        page = f"{self.url}/datasets/{repo.name}"
+        page = f"{self.url}/{repo.path}"
         said = {"success": True, "commitOid": made.oid, "commitUrl": f"{page}/commit/{made.oid}", "hookOutput": ""}
         return web.json_response(said | ({"pullRequestUrl": f"{page}/discussions/{opened.number}"} if opened else {}))
 
@@ -238,8 +252,8 @@ class Hub:
         repo, wanted = self._repo(request, write=True), await request.json()
         for each in wanted["objects"]:
             if each["oid"] not in repo.objects:
-                verify = f"{self.url}/datasets/{repo.name}.git/info/lfs/objects/verify"
-                upload = f"{self.cdn}/lfs/{repo.name}/{each['oid']}"
+                verify = f"{self.url}/{repo.path}.git/info/lfs/objects/verify"
+                upload = f"{self.cdn}/lfs/{repo.kind}s/{repo.name}/{each['oid']}"
                 each["actions"] = {"upload": {"href": upload}, "verify": {"href": verify}}
         return web.json_response({"transfer": "basic", "objects": wanted["objects"]})
 
@@ -258,21 +272,26 @@ class Hub:
         if not blob.lfs:
             return part(request, blob.content, {"ETag": f'"{blob.oid}"', **headers})
         headers |= {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(len(blob.content))}
-        location = f"{self.cdn}/lfs/{repo.name}/{blob.sha256}"
+        location = f"{self.cdn}/lfs/{repo.kind}s/{repo.name}/{blob.sha256}"
         return web.Response(status=302, headers={"Location": location, **headers})
 
     async def _lfs_put(self, request: web.Request) -> web.Response:
         content, oid = await request.read(), request.match_info["oid"]
         if "Authorization" in request.headers or hashlib.sha256(content).hexdigest() != oid:
             raise Refused(400, "A token, or another content than announced")
-        self.repos["{owner}/{name}".format(**request.match_info)].objects[oid] = content
+        self._shelf_of(request)[name_of(request)].objects[oid] = content
         return web.Response()
 
     async def _lfs_get(self, request: web.Request) -> web.Response:
-        content = self.repos["{owner}/{name}".format(**request.match_info)].objects[request.match_info["oid"]]
+        content = self._shelf_of(request)[name_of(request)].objects[request.match_info["oid"]]
         if "Authorization" in request.headers:
             raise Refused(400, "Only one auth mechanism allowed")
         return part(request, content, {})
+
+
+def name_of(request: web.Request) -> str:
+    """The repository in a request's path."""
+    return "{owner}/{name}".format(**request.match_info)
 
 
 def part(request: web.Request, content: bytes, headers: dict[str, str]) -> web.Response:

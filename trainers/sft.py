@@ -25,6 +25,8 @@ class Sft(TrainSettings):
 
     packing: bool = False
     """Lay short conversations side by side up to --max-length, each blind to the others: no padding is computed."""
+    merge: bool = False
+    """With --lora: save whole weights with the adapters folded in, so that the next trainer can start from them."""
     eval_rows: int = Field(default=500, ge=0)
     """Held-out conversations to measure the loss on; 0 for none."""
     eval_every: int | None = Field(default=None, gt=0)
@@ -34,7 +36,7 @@ class Sft(TrainSettings):
 def main(settings: Sft) -> int:
     """Prepare the data, refuse what must not be trained on, train, and say where the model is."""
     from trainers.engine.command import carry_out
-    from trainers.engine.supervised import prepare
+    from trainers.engine.preparing import prepare
 
     return carry_out(settings, lambda: prepare(settings))
 

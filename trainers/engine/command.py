@@ -1,22 +1,32 @@
 """What every trainer's command does around its own work: places checked first, one run a folder, the push last.
 
-    prepare()  →  Run      →  launch, perhaps in many processes  →  Outcome  →  push
-               →  Outcome  (a dry run; or OUT holds the finished model already)
+prepare()  →  Run      →  launch, perhaps in many processes  →  Outcome  →  push
+           →  Outcome  (a dry run; or OUT holds the finished model already)
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from builders.engine.folder import only_builder_of
+from builders.engine.hub_address import no_telemetry
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
 from trainers.engine.run import Outcome, Run
 
 if TYPE_CHECKING:
     from trainers.engine.push import Place
+
+QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "DEEPSPEED_LOG_LEVEL": "error",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
 
 Prepare = Callable[[], Run | Outcome]
 
@@ -27,7 +37,7 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
     from trainers.engine.push import place_for_model
     from trainers.engine.trackers import report_to
 
-    no_telemetry_anywhere()
+    keep_quiet()
     report_to(settings.track)
     if inside_launcher():
         return _one_of_many(settings, prepare)
@@ -66,8 +76,11 @@ def _told(settings: TrainSettings, outcome: Outcome) -> int:
     return outcome.code
 
 
-def no_telemetry_anywhere() -> None:
-    """TRL pings the Hub once a run, and huggingface_hub names its host's tools, unless told otherwise."""
-    from builders.engine.hub_address import no_telemetry
+def keep_quiet() -> None:
+    """No telemetry, and what the libraries say about themselves stays away: progress and warnings here are ours.
 
+    TRL pings the Hub once a run; DeepSpeed looks for an accelerator aloud when it is imported.
+    """
     no_telemetry()
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)

@@ -1,8 +1,8 @@
 """Conversations to token ids on disk: read once, rendered once, then memory-mapped by every process of the run.
 
-    .run/parts/0-train.arrow     the rows of the first --data, in its own order: input_ids, labels
-    .run/train.npy               which of all parts' rows are trained on, in which order
-    .run/train.arrow             with packing: those rows laid side by side instead, with seq_lengths
+.run/parts/0-train.arrow     the rows of the first --data, in its own order: input_ids, labels
+.run/train.npy               which of all parts' rows are trained on, in which order
+.run/train.arrow             with packing: those rows laid side by side instead, with seq_lengths
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,10 +43,22 @@ class Encoded(NamedTuple):
     """(kept,): tokens."""
     answers: "NDArray[np.int32]"
     """(kept,): tokens under the loss."""
+    readable: int
+    """Readable rows there were, kept or not."""
 
 
-def encode(read: Iterable[Conversation | Unreadable], renderer: Renderer, file: Path, seen: Seen) -> Encoded:
-    """Render, check and write every conversation; what cannot be trained on is told to `seen` with its reason."""
+def encode(
+    read: Iterable[Conversation | Unreadable],
+    renderer: Renderer,
+    file: Path,
+    seen: Seen,
+    *,
+    wanted: "NDArray[np.bool_] | None" = None,
+) -> Encoded:
+    """Render, check and write conversations; what cannot be trained on is told to `seen` with its reason.
+
+    `wanted` (readable,) leaves alone the rows that a mixture does not draw.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -54,16 +66,19 @@ def encode(read: Iterable[Conversation | Unreadable], renderer: Renderer, file: 
     rows: list[int] = []
     lengths: list[int] = []
     answers: list[int] = []
+    readable = 0
     file.parent.mkdir(parents=True, exist_ok=True)
     schema = pa.schema({"input_ids": ids, "labels": ids})
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
         for chunk in _chunks(enumerate(_readable(read, seen))):
+            readable += len(chunk)
+            chunk = [one for one in chunk if wanted is None or wanted[one[0]]]
             fit = list(_rendered(chunk, renderer, seen))
             rows += [row for row, _ in fit]
             lengths += [len(rendered.ids) for _, rendered in fit]
             answers += [sum(end - start for start, end in rendered.answers) for _, rendered in fit]
             stream.write_batch(_batch([rendered for _, rendered in fit], schema))
-    return Encoded(file, np.array(rows, np.int64), np.array(lengths, np.int32), np.array(answers, np.int32))
+    return Encoded(file, np.array(rows, np.int64), np.array(lengths, np.int32), np.array(answers, np.int32), readable)
 
 
 def _readable(read: Iterable[Conversation | Unreadable], seen: Seen) -> Iterator[Conversation]:
@@ -79,7 +94,9 @@ def _chunks(rows: Iterator[tuple[int, Conversation]]) -> Iterator[list[tuple[int
         yield chunk
 
 
-def _rendered(chunk: Sequence[tuple[int, Conversation]], renderer: Renderer, seen: Seen) -> Iterator[tuple[int, Rendered]]:
+def _rendered(
+    chunk: Sequence[tuple[int, Conversation]], renderer: Renderer, seen: Seen
+) -> Iterator[tuple[int, Rendered]]:
     told = renderer.render_many([conversation.messages for _, conversation in chunk])
     for (row, conversation), rendered in zip(chunk, told, strict=True):
         if isinstance(rendered, Unfit):

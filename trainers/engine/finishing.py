@@ -5,29 +5,26 @@ by the next one from its last checkpoint.
 """
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.engine.folder import as_json, sha256_of
 from cards.model_card import model_card
 from cards.model_facts import Curve, Measured, ModelFacts
+from cards.model_sections import license_of
 from cards.plots import curves_svg
+from trainers.engine import models
 from trainers.engine.opening import TRAINING
 from trainers.engine.progress import curves_of
 from trainers.engine.run import Outcome, Run
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from trainers.engine.training import Training
 
 CARD, CURVES, FACTS = "README.md", "curves.svg", "facts.json"
-PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "peft", "datasets")
-PICKLES = ("training_args.bin",)
-"""What transformers leaves beside the weights and no one should have to load."""
 
 
 def prepared_facts(run: Run) -> ModelFacts:
@@ -50,52 +47,61 @@ def _measured(figure: Measured, curves: Sequence[Curve], steps_done: int) -> Mea
     return figure.model_copy(update={"before": before, "after": after})
 
 
+def card_so_far(trainer: "Training") -> None:
+    """The card of a run that goes on, in OUT."""
+    run, state = trainer.run, trainer.state
+    write_card(run.out, facts_after(prepared_facts(run), state.log_history, steps_done=state.global_step))
+
+
 def write_card(folder: Path, facts: ModelFacts) -> None:
     """README.md and its picture."""
     (folder / CURVES).write_bytes(curves_svg(facts.curves))
     (folder / CARD).write_text(model_card(facts), encoding="utf-8")
 
 
-def hardware() -> str:
-    """What computes here, in words."""
-    import torch
-
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name(0))
-    return f"CPU {platform.machine()}"
-
-
-def versions() -> dict[str, str]:
-    """Packages that decide what training does."""
-    return {package: version(package) for package in PACKAGES}
-
-
-def finish(trainer: "Training", run: Run, tokenizer: "PreTrainedTokenizerBase", *, merge: bool) -> Outcome:
+def finish(trainer: "Training", tokenizer: "PreTrainedTokenizerBase", *, merge: bool) -> Outcome:
     """Put the trained model in its place and say so; every process calls this, the first one writes."""
-    from trainers.engine.models import finish as finish_model
-    from trainers.engine.models import merged
-
-    draft = run.folder / "final"
+    run, draft = trainer.run, trainer.run.folder / "final"
     facts = facts_after(prepared_facts(run), trainer.state.log_history, steps_done=trainer.state.global_step)
     facts = facts.model_copy(update=trainer.timing())
-    trainer.save_weights(draft)
+    _save(trainer, draft)
     if not trainer.is_world_process_zero():
         return Outcome(code=0)
-    if merge:
-        merged(run, draft)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if merge and facts.adapter:
+        model = _folded_in(run, draft)
         facts = facts.model_copy(update={"adapter": False})
-    for name in PICKLES:
-        (draft / name).unlink(missing_ok=True)
-    finish_model(draft, tokenizer)
+    models.finish(model, tokenizer, run.stop_ids, draft)
     write_card(draft, facts)
     figures = _figures(run, facts)
     files = {file.name: {"sha256": sha256_of(file), "bytes": file.stat().st_size} for file in sorted(draft.iterdir())}
-    training = _training(run, facts, figures, files)
     for name in files:
         (draft / name).replace(run.out / name)
-    (draft / TRAINING).write_bytes(as_json(training))
+    (draft / TRAINING).write_bytes(as_json(_training(run, facts, figures, files)))
     (draft / TRAINING).replace(run.out / TRAINING)
     return Outcome(code=0, figures=figures)
+
+
+def _save(trainer: "Training", draft: Path) -> None:
+    """Weights as they were trained; fp32 ones that bf16 arithmetic saw are saved in bf16, half the size."""
+    import torch
+
+    spread = trainer.run.spread
+    if spread.bf16 and spread.profile in ("single", "ddp"):
+        trainer.accelerator.unwrap_model(trainer.model).to(torch.bfloat16)
+    trainer.save_weights(draft)
+
+
+def _folded_in(run: Run, draft: Path) -> "PreTrainedModel":
+    """The whole model with the adapters of `draft` in its weights, saved there in their place."""
+    import peft
+
+    base = models.load_model(run.model, spread=run.spread, lora=models.LoraChoice(1))
+    model = peft.PeftModel.from_pretrained(base, str(draft)).merge_and_unload()
+    for file in draft.glob("adapter_*"):
+        file.unlink()
+    model.save_pretrained(draft)
+    return model
 
 
 def _figures(run: Run, facts: ModelFacts) -> dict[str, Any]:
@@ -119,16 +125,13 @@ def _figures(run: Run, facts: ModelFacts) -> dict[str, Any]:
 
 def _training(run: Run, facts: ModelFacts, figures: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
     """training.json: what the model is, for the next trainer and for a push."""
-    from cards.licenses import combined
-
-    licenses = sorted({license for one in facts.data for license in one.licenses})
     return {
         "finished": True,
         "trainer": run.command,
         "fingerprint": run.fingerprint,
-        "rehearsal": facts.rehearsal or run.model.rehearsal,
+        "rehearsal": facts.rehearsal,
         "unlicensed_rows": sum(one.licenses.get("", 0) for one in facts.data),
-        "license": combined(facts.base_license, licenses).license,
+        "license": license_of(facts).license,
         "data": [{"name": one.name, "revision": one.revision} for one in facts.data]
         + [{"name": name, "revision": ""} for name in facts.earlier_data],
         "figures": {name: value for name, value in figures.items() if name != "path"},

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -36,8 +36,8 @@ class State(NamedTuple):
     """How a run starts."""
 
     kind: Literal["new", "resumed", "finished"]
-    finished: dict[str, Any] = {}
-    """training.json of a finished model."""
+    finished: Mapping[str, Any]
+    """training.json of a finished model; empty for the others."""
 
 
 def recorded(settings: TrainSettings) -> dict[str, Any]:
@@ -68,14 +68,14 @@ def state_of(out: Path, print_: str, *, resume: bool) -> State:
     if not (out / RUN / "run.json").exists():
         if strange := _strange(out):
             raise InputError(f"--out {out}: holds {strange}, which no trainer wrote; name a new or empty folder")
-        return State("new")
+        return State("new", {})
     if not any(out.glob("checkpoint-*")):
-        return State("new")
+        return State("new", {})
     if Run.load(out).fingerprint != print_:
         raise InputError(f"--out {out}: holds an unfinished run of other data or settings; name another folder")
     if not resume:
         raise InputError(f"--out {out}: holds an unfinished run; --resume goes on with it, or name another folder")
-    return State("resumed")
+    return State("resumed", {})
 
 
 def _finished(out: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ which the attention mask (SDPA) or the sequence bounds (FlashAttention) follow.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ PACKS_AT_ONCE = 256
 """256 packs of 4,096 tokens are a million tokens: 8 MB of ids and labels."""
 
 
-class Packs(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Packs:
     """Which rows share a pack: pack p holds `rows[starts[p]:starts[p + 1]]`, row numbers ascending."""
 
     rows: NDArray[np.int64]
@@ -33,8 +35,8 @@ class Packs(NamedTuple):
     starts: NDArray[np.int64]
     """One more than there are packs."""
 
-    def __len__(self) -> int:  # type: ignore[override]
-        """How many packs there are, not how many fields a NamedTuple has."""
+    def __len__(self) -> int:
+        """How many packs there are."""
         return len(self.starts) - 1
 
     def of(self, number: int) -> NDArray[np.int64]:

@@ -1,15 +1,17 @@
 """One training run as every process of it sees it: what was decided before the first of them started.
 
-    OUT/                          a Hub repository as it stands: weights, tokenizer, card, training.json
-      checkpoint-200/             whole or not there
-      .run/run.json               this record
-      .run/tokenizer/             with the chat template that is trained
-      .run/train, validation, …   tokenized rows: input_ids, labels (and seq_lengths when packed)
-      .run/outcome.json           how it ended, written by the first process
+OUT/                          a Hub repository as it stands: weights, tokenizer, card, training.json
+  checkpoint-200/             whole or not there
+  .run/run.json               this record
+  .run/tokenizer/             with the chat template that is trained
+  .run/train, validation, …   tokenized rows: input_ids, labels (and seq_lengths when packed)
+  .run/outcome.json           how it ended, written by the first process
 """
 
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from schemas.base import Record
 
@@ -69,6 +71,8 @@ class Run(Record):
     model: ModelChoice
     template: str
     """Name of the chat template."""
+    stop_ids: tuple[int, ...]
+    """Tokens that end an answer, its own end-of-turn token first."""
     batches: Batches
     spread: Spread
     fingerprint: str
@@ -103,7 +107,7 @@ class Outcome(Record):
     """Exit code: 0 done, 2 something given is wrong, 4 stopped before the end."""
     message: str = ""
     """One line for people, when it is not 0."""
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = Field(default_factory=dict)
     """The JSON object for stdout."""
 
     def save(self, run: Run) -> None:

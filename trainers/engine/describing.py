@@ -1,0 +1,95 @@
+"""What is known of a model before its first step: the facts of its card that preparation measured."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from cards.model_facts import Measured, ModelFacts, TrainedOn
+from trainers.engine.data_sets import Opened
+from trainers.engine.gathering import Drawn, HeldOut
+from trainers.engine.memory import ModelShape
+from trainers.engine.models import NEW
+from trainers.engine.preflight import Report
+from trainers.engine.run import ModelChoice, Run, Spread
+
+if TYPE_CHECKING:
+    from trainers.sft import Sft
+
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "peft", "datasets")
+ON = {
+    "validation": "held-out rows of the training sets",
+    "general": "held-out rows of the general sets",
+    "probe": "60 general conversations that ship with suwen",
+}
+
+
+def trained_on(sets: Sequence[Opened], drawn: Sequence[Drawn]) -> tuple[TrainedOn, ...]:
+    """What each data set gave."""
+    total = sum(one.rows for one in drawn) or 1
+    return tuple(
+        TrainedOn(
+            name=one.name,
+            revision=one.revision,
+            version=one.version,
+            configs=one.configs,
+            licenses=one.licenses,
+            rows=gave.rows,
+            answer_tokens=gave.answer_tokens,
+            share=gave.rows / total,
+            general=one.choice.general,
+            rehearsal=one.rehearsal,
+        )
+        for one, gave in zip(sets, drawn, strict=True)
+    )
+
+
+def hardware(spread: Spread) -> str:
+    """What computes, in words."""
+    import torch
+
+    if spread.device == "cuda":
+        return f"{spread.processes} x {torch.cuda.get_device_name(0)}"
+    return "one CPU process" if spread.processes == 1 else f"{spread.processes} CPU processes"
+
+
+def facts_before(
+    run: Run,
+    settings: "Sft",
+    *,
+    recorded: Mapping[str, Any],
+    data: tuple[TrainedOn, ...],
+    shape: ModelShape,
+    report: Report,
+    held_out: HeldOut,
+    architecture: str,
+) -> ModelFacts:
+    """All that a card can say of a run that has not begun."""
+    model: ModelChoice = run.model
+    made_here = model.name in NEW
+    return ModelFacts(
+        name=settings.push or run.out.resolve().name,
+        trainer=run.command,
+        base=model.name,
+        base_revision=model.revision,
+        base_license=model.license,
+        base_on_hub=model.revision is not None,
+        base_rehearsal=model.rehearsal,
+        made_here=made_here,
+        architecture=architecture,
+        parameters=shape.parameters,
+        trained_parameters=shape.trained,
+        adapter=settings.lora is not None,
+        data=data,
+        earlier_data=model.parents,
+        left_out=report.left_out,
+        template=run.template,
+        max_length=settings.max_length,
+        settings=dict(recorded),
+        preflight=tuple((check.name, check.said) for check in report.checks),
+        measured=tuple(Measured(name=name, rows=rows, on=ON[name]) for name, rows in held_out.rows.items()),
+        steps=run.batches.steps,
+        steps_done=0,
+        hardware=hardware(run.spread),
+        profile=run.spread.profile,
+        versions={package: version(package) for package in PACKAGES},
+    )
