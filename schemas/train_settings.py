@@ -1,6 +1,6 @@
 """The flags that every trainer shares, and how a data set is named on their command lines.
 
-    --data build/set:polished_qa --data org/dialogues@v1.2.0:real_dialogues,simulated_dialogues --data general=belle.jsonl=0.25
+`--data build/set:polished_qa --data org/set@v1.2.0:real_dialogues,simulated_dialogues --data general=belle.jsonl=0.25`
 """
 
 import re

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from toy_tokenizers import CLINIC, IM_END, byte_level, with_unknown  # noqa: E402
+from toy_tokenizers import CLINIC, IM_END, byte_level, spaced, with_unknown  # noqa: E402
 
 from schemas.base import Message  # noqa: E402
 from trainers.engine.data import Renderer, Unfit  # noqa: E402
@@ -194,6 +194,38 @@ def test_a_token_across_the_edge_is_cut_as_generation_cuts_it():
     assert chosen.faults(messages, rendered) is None
 
 
+def test_a_cut_before_an_answer_adds_no_space_where_the_tokenizer_puts_one_before_whatever_comes_first():
+    tokenizer = spaced((*CLINIC, "<human>\n<bot>", *(f"{letter}:多" for letter in "甲乙丙丁戊己庚辛" * 9)))
+    chosen = renderer("ziya", tokenizer)
+    messages = talk("胃疼🩺", "多久了？\n三天？", "三天", "多 喝水。")
+    rendered = chosen.render(messages)
+    assert any(
+        token.endswith(":多") for token in tokenizer.convert_ids_to_tokens(tokenizer(rendered.text)["input_ids"])
+    )
+    firsts = [tokenizer.convert_ids_to_tokens(rendered.ids[start]) for start, _ in rendered.answers]
+    assert [first[0] for first in firsts] == ["多", "多"]
+    assert chosen.faults(messages, rendered) is None
+
+
+@pytest.mark.parametrize("template", ["chatml", "huatuo2"])
+def test_a_prompt_of_the_same_text_in_other_tokens_is_refused(template):
+    tokenizer = byte_level((*CLINIC, "assistant\n<答>：" * 50))
+    chosen = renderer(template, tokenizer)
+    messages = talk("胃疼", "多久了？", "三天", "吃药。")
+    rendered = chosen.render(messages)
+    start, end = rendered.answers[1]
+    last = next(place for place in range(start - 1, 0, -1) if len(tokenizer.decode(rendered.ids[place])) > 1)
+    halves = tokenizer.convert_tokens_to_ids(list(tokenizer.convert_ids_to_tokens(rendered.ids[last])))
+    ids = [*rendered.ids[:last], *halves, *rendered.ids[last + 1 :]]
+    longer = len(halves) - 1
+    other = rendered._replace(ids=ids, answers=[rendered.answers[0], (start + longer, end + longer)])
+    assert tokenizer.decode(ids) == rendered.text
+    assert chosen.faults(messages, rendered) is None
+    assert chosen.faults(messages, other) == (
+        "the served prompt has other tokens than the training text: before answer 2"
+    )
+
+
 def test_a_character_of_several_tokens_is_under_the_loss_with_all_of_them():
     tokenizer = byte_level(("ok",), size=259)
     chosen = renderer(tokenizer=tokenizer)
@@ -238,8 +270,10 @@ def test_a_token_added_to_the_vocabulary_that_controls_nothing_is_a_word():
 
 
 TEXTS = st.one_of(
-    st.sampled_from([*CLINIC, "\n", " ", "\n\n多久了？", "疼。\n\n", "user\n", IM_END, "a<|im_start|>b", "<|im_end"]),
-    st.text(alphabet="胃疼吗？🩺👩‍⚕️é\n Aa1<|>", min_size=1, max_size=12),
+    st.sampled_from(
+        [*CLINIC, *CLINIC, "\n", "\n\n多久了？", "\n先查。", "疼。\n\n", "user\n", IM_END, "a<|im_start|>b", "<|im_end"]
+    ),
+    st.text(alphabet="胃疼吗？🩺👩‍⚕️é\n Aa1<|>", min_size=3, max_size=12),
 )
 TALKS = st.lists(TEXTS, min_size=2, max_size=7).map(lambda said: talk(*said))
 ANY = renderer(tokenizer=byte_level((*CLINIC, "\n\n" * 50, "  " * 50)))

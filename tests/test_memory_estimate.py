@@ -8,6 +8,7 @@ pytest.importorskip("transformers")
 from transformers import AutoModelForCausalLM, BloomConfig, Qwen2Config, Qwen3Config  # noqa: E402
 
 from trainers.engine.memory import GIB, Load, ModelShape, estimate, of_gpus, ways_to_fit  # noqa: E402
+from trainers.engine.models import LoraChoice  # noqa: E402
 from trainers.engine.run import Spread  # noqa: E402
 
 QWEN_7B = Qwen2Config(
@@ -117,7 +118,7 @@ def test_state_is_to_the_byte_what_a_model_and_adam_hold_after_a_step(small):
 
 def test_state_of_adapters_is_to_the_byte_what_peft_makes():
     peft = pytest.importorskip("peft")
-    shape = ModelShape.of_config(Qwen3Config(**SMALL), lora=8)
+    shape = ModelShape.of_config(Qwen3Config(**SMALL), lora=LoraChoice(8))
     # rank 8 on q (256, 256), k, v (256, 128), o (256, 256), gate, up (256, 640), down (640, 256): 8 x sum(in + out) a layer
     assert shape.trained == 4 * 8 * (512 + 384 + 384 + 512 + 896 + 896 + 896) == 143_360
     model = small_model(dtype=torch.bfloat16)
@@ -125,6 +126,10 @@ def test_state_of_adapters_is_to_the_byte_what_peft_makes():
     told = estimate(shape, Spread(profile="single", bf16=True), Load(micro=1, length=16, checkpointing=False))
     assert told.weights * GIB == sum(one.nbytes for one in model.parameters())
     assert told.optimizer * GIB == 8 * 143_360
+    dropping = ModelShape.of_config(Qwen3Config(**SMALL), lora=LoraChoice(8, dropout=0.05))
+    # dropout keeps a mask and the dropped input of each adapted layer: inputs of 6 x 256 and 640 a token, in bf16 at least
+    more = dropping.saves("autocast", masked=False).token - shape.saves("autocast", masked=False).token
+    assert more >= 2 * (6 * 256 + 640)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -196,7 +201,7 @@ def test_what_would_fit_is_computed_with_the_fewest_changes(qwen):
 
 
 def test_on_one_small_gpu_only_adapters_fit(qwen):
-    adapters = ModelShape.of_config(QWEN_7B, lora=16)
+    adapters = ModelShape.of_config(QWEN_7B, lora=LoraChoice(16))
     how = {"room": 23.6, "load": Load(micro=1, length=1024)}
     assert ways_to_fit(qwen, on_gpus("single", 1), **how) == []
     ways = ways_to_fit(qwen, on_gpus("single", 1), adapters=adapters, **how)

@@ -148,7 +148,7 @@ def test_system_history_and_input_stand_where_they_were_said():
 
 def test_turns_that_belle_writes_into_one_instruction_are_taken_apart():
     turns = "Human:写一段代码\nAssistant:for i in range(3):\n    print(i)\nHuman：改成打印五次\nAssistant:"
-    plain = "请解释下面这句话：\nHuman: 与 Assistant: 分别是什么意思"
+    plain = "请评价下面的对话：\nHuman: 你好\nAssistant: 你好，请问哪里不舒服？"
     written(
         "belle.jsonl", lines(*({"instruction": asking, "input": "", "output": "好的。"} for asking in (turns, plain)))
     )
@@ -328,7 +328,7 @@ def test_a_set_too_small_for_its_share_gives_whole_passes_and_a_draw():
 def test_when_every_set_has_a_share_none_is_repeated_and_one_is_used_up():
     mix = mixed([100, 900], [0.25, 0.75], seed=0)
     assert (mix.counts, mix.repeats) == ((100, 300), (1, 1))
-    assert mixed([7, 3], [0.7, 0.3], seed=0).counts == (7, 3)  # decimal fractions, whatever the machine makes of them
+    assert mixed([7, 93], [0.07, 0.93], seed=0).counts == (7, 93)  # although 7 / 0.07 is 99.99999999999999 here
     assert mixed([10, 10], [1 / 3, 2 / 3], seed=0).counts == (5, 10)
 
 

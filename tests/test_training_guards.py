@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import a_run, history, one_thread, rows, trainer
+from tiny_training import history, in_two_processes, one_thread, rows, trainer
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
@@ -51,7 +51,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_batch_is_kept(tmp_path: P
     assert (told["what"], told["step"], told["process"], told["loss"]) == ("loss", 3, 0, "nan")
     assert told["learning_rate"] == pytest.approx(0.01 * (4 - 2) / 4)  # linear decay over 4 steps, 2 behind us
     assert [sequence["tokens"][0] == BROKEN for sequence in told["sequences"]] == [True, False]
-    assert told["sequences"][1]["text"].replace(" ", "") == "膝盖上下楼疼建议拍片检查关节<eos>"
+    assert told["sequences"][1]["text"].replace(" ", "") == "膝盖上下楼疼测血压并查颈椎<eos>"
     assert told["sequences"][1]["labels"][:6] == [-100] * 6
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
 
@@ -184,7 +184,9 @@ def test_speed_leaves_out_the_first_step_evaluation_and_saving(monkeypatch: pyte
     shown.on_train_begin(None, State(0), None)  # at 0 s; the first step ends at 50 s
     for step, after in ((1, None), (2, shown.on_save), (3, shown.on_evaluate), (4, None)):
         shown.on_step_end(None, State(step), None)
-        shown.on_log(None, State(step), None, {"loss": 2.5, "learning_rate": 2e-5, "grad_norm": 1.25, "num_tokens": step * 600})
+        shown.on_log(
+            None, State(step), None, {"loss": 2.5, "learning_rate": 2e-5, "grad_norm": 1.25, "num_tokens": step * 600}
+        )
         if after:
             after(None, State(step), None)
     assert shown.seconds == 6.0  # steps 2, 3 and 4 took two seconds each
@@ -212,3 +214,14 @@ def test_a_log_gets_a_line_now_and_then(tmp_path: Path, capsys: pytest.CaptureFi
     quiet.is_world_process_zero = False
     shown.on_step_end(None, quiet, None)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_all_processes_end_when_the_loss_of_one_is_no_number(tmp_path: Path) -> None:
+    assert in_two_processes(tmp_path, "ddp", "broken") == 0
+    told = {(tmp_path / f"ended_{process}.txt").read_text() for process in (0, 1)}
+    kept = tmp_path / ".run" / "not_finite_rank1.json"
+    assert len(told) == 1
+    assert told.pop().startswith(f"step 2: the loss is not finite on process 1; the batch is in {kept}; ")
+    assert [path.name for path in (tmp_path / ".run").iterdir()] == [kept.name]
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-1"]

@@ -1,13 +1,33 @@
 """A model that trains in a blink: two layers, 32 wide, on rows of a few dozen characters; and a run to train it in."""
 
 import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from trainers.engine.run import Batches, ModelChoice, Run, Spread
 
-QUESTIONS = ("胃疼三天了怎么办", "孩子发烧三十九度", "血压高要吃药吗", "最近总是失眠", "膝盖上下楼疼", "头晕恶心想吐", "咳嗽有黄痰")
-ANSWERS = ("建议做胃镜检查", "先物理降温并查血常规", "需要规律服药并监测", "注意作息必要时就诊", "建议拍片检查关节", "测血压并查颈椎")
+QUESTIONS = (
+    "胃疼三天了怎么办",
+    "孩子发烧三十九度",
+    "血压高要吃药吗",
+    "最近总是失眠",
+    "膝盖上下楼疼",
+    "头晕恶心想吐",
+    "咳嗽有黄痰",
+)
+ANSWERS = (
+    "建议做胃镜检查",
+    "先物理降温并查血常规",
+    "需要规律服药并监测",
+    "注意作息必要时就诊",
+    "建议拍片检查关节",
+    "测血压并查颈椎",
+)
 CHARACTERS = sorted(set("".join(QUESTIONS + ANSWERS)))
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 
@@ -122,3 +142,27 @@ def one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def in_two_processes(out: Path, profile: str, deed: str) -> int:
+    """A deed of tiny_processes.py in two processes that share a run; its exit code."""
+    here = Path(__file__).resolve().parent
+    stage = {"zero_stage": int(profile[-1]) if profile != "ddp" else 0, "gradient_accumulation_steps": 1}
+    zero3 = {"zero3_init_flag": True, "zero3_save_16bit_model": True} if profile == "zero3" else {}
+    spread = {"compute_environment": "LOCAL_MACHINE", "num_processes": 2, "use_cpu": True, "mixed_precision": "no"}
+    config = {**spread, "distributed_type": "DEEPSPEED", "deepspeed_config": {**stage, **zero3}}
+    out.mkdir(parents=True, exist_ok=True)
+    file = out.parent / f"{profile}.json"
+    file.write_text(json.dumps(config))
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", _free_port()]
+    accelerate = ["-m", "accelerate.commands.launch", "--config_file", str(file), "--main_process_port", _free_port()]
+    launcher = torchrun if profile == "ddp" else accelerate
+    command = [sys.executable, *launcher, str(here / "tiny_processes.py"), str(out), profile, deed]
+    environment = {**os.environ, "PYTHONPATH": f"{here.parent}{os.pathsep}{here}", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, timeout=280).returncode
+
+
+def _free_port() -> str:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return str(listening.getsockname()[1])

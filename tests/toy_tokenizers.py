@@ -61,6 +61,22 @@ def with_unknown(
     )
 
 
+def spaced(texts: Sequence[str] = CLINIC) -> PreTrainedTokenizerFast:
+    """BPE as in Llama: a space before whatever comes first, ▁ for spaces, bytes for what it was never shown."""
+    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN, byte_fallback=True, fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    special = [UNKNOWN, "<s>", EOS, *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token=EOS, unk_token=UNKNOWN, name_or_path="toy/spaced"
+    )
+
+
 def of_words(
     words: Sequence[str], *, special: Sequence[str] = (UNKNOWN, EOS, PAD, IM_START, IM_END)
 ) -> PreTrainedTokenizerFast:

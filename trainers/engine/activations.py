@@ -8,6 +8,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.base import Record
+from trainers.engine.models import LoraChoice, lora_config
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +36,7 @@ class Saved(Record):
     """A token, outside the layers."""
 
 
-def empty_model(
-    config: Any, layers: int, lora: int | None, targets: tuple[str, ...], attention: str | None = None
-) -> Any:
+def empty_model(config: Any, layers: int, lora: LoraChoice | None, attention: str | None = None) -> Any:
     """The model with so many layers, its parameters on the meta device."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -51,46 +50,38 @@ def empty_model(
         model = AutoModelForCausalLM.from_config(short, attn_implementation=attention)
     if not lora:
         return model.train()
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
-    adapters = LoraConfig(
-        r=lora, lora_alpha=2 * lora, target_modules=list(targets) or "all-linear", task_type="CAUSAL_LM"
-    )
-    return get_peft_model(model, adapters, low_cpu_mem_usage=True).get_base_model().train()
+    return get_peft_model(model, lora_config(*lora), low_cpu_mem_usage=True).get_base_model().train()
 
 
-def saved_by_layers(config: Any, lora: int | None, targets: tuple[str, ...], *, eager: bool) -> tuple[Saved, ...]:
+def saved_by_layers(config: Any, lora: LoraChoice | None, *, eager: bool) -> tuple[Saved, ...]:
     """Measured on one and two layers, each with and without a mask; models without SDPA always mask."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     AttentionInterface.register(UNMASKED, sdpa_attention_forward)
     AttentionMaskInterface.register(UNMASKED, lambda *_, **__: None)
-    sdpa = not eager and empty_model(config, 1, None, ())._supports_sdpa
+    sdpa = not eager and empty_model(config, 1, None)._supports_sdpa
     found: list[Saved] = []
     for masked in (False, True):
         attention = ("sdpa" if masked else UNMASKED) if sdpa else "eager"
-        one, two = (empty_model(config, layers, lora, targets, attention) for layers in (1, 2))
-        found.extend(_fitted(one, two, arithmetic, masked=masked, lora=bool(lora)) for arithmetic in ARITHMETICS)
+        one, two = (empty_model(config, layers, lora, attention) for layers in (1, 2))
+        found.extend(_fitted(one, two, arithmetic, masked=masked, lora=lora is not None) for arithmetic in ARITHMETICS)
     return tuple(found)
 
 
 def _fitted(one: Any, two: Any, arithmetic: Arithmetic, *, masked: bool, lora: bool) -> Saved:
-    """Fits copies + token x T + pair x T² to the bytes that a layer saves at three lengths."""
+    """Fits beside x T + 2 (copies + token x T + pair x T²) to what two layers save, and tells `beside` by one layer."""
     short, middle, long = LENGTHS
     step = middle - short
-    first = {length: saved_bytes(one, length, arithmetic, lora=lora) for length in LENGTHS}
-    layer = {length: saved_bytes(two, length, arithmetic, lora=lora) - first[length] for length in LENGTHS}
-    pair = (layer[long] - 2 * layer[middle] + layer[short]) / (2 * step**2)
-    token = (layer[middle] - layer[short]) / step - pair * (short + middle)
-    return Saved(
-        arithmetic=arithmetic,
-        masked=masked,
-        token=token,
-        pair=pair,
-        copies=layer[short] - token * short - pair * short**2,
-        beside=max(0.0, (first[short] - layer[short]) / short),
-    )
+    both = {length: saved_bytes(two, length, arithmetic, lora=lora) for length in LENGTHS}
+    layer = both[short] - saved_bytes(one, short, arithmetic, lora=lora)
+    beside = (both[short] - 2 * layer) / short
+    pair = (both[long] - 2 * both[middle] + both[short]) / (2 * step**2) / 2
+    token = ((both[middle] - both[short]) / step - beside) / 2 - pair * (short + middle)
+    copies = layer - token * short - pair * short**2
+    return Saved(arithmetic=arithmetic, masked=masked, token=token, pair=pair, copies=copies, beside=beside)
 
 
 def saved_bytes(model: Any, length: int, arithmetic: Arithmetic, *, lora: bool) -> int:

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from builders.engine.folder import only_builder_of
@@ -52,12 +51,12 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
 
 def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
     """The user started the processes: the first prepares for all, and each trains."""
-    from trainers.engine.launch import first_process_prepares
+    from trainers.engine.launch import first_process_prepares, launch
 
     if settings.push:
         raise InputError("--push: under a launcher of your own, push afterwards: the same command without the launcher")
     ready = first_process_prepares(prepare, settings.out)
-    outcome = ready if isinstance(ready, Outcome) else import_module(f"trainers.{ready.command}").train(ready)
+    outcome = ready if isinstance(ready, Outcome) else launch(ready)
     return _told(settings, outcome)
 
 

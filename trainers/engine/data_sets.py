@@ -221,7 +221,7 @@ def _opened(found: _Found, scratch: Path, seed: int) -> Opened:
         for split, groups in found.files.items()
     }
     if found.whole:
-        ((whole,)) = pieces["train"]
+        (whole,) = pieces["train"]
         pieces |= {split: [piece] for split, piece in cut(whole.table, found.layout, seed).items()}
     train = pieces.get("train", [])
     return Opened(

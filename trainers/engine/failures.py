@@ -1,10 +1,10 @@
 """How processes that left no outcome ended, read from what the launcher of torch says of them in the log.
 
-    [0]:
-      rank      : 1 (local_rank: 1)
-      exitcode  : -9 (pid: 4711) (SIGKILL)
-      error_file: <N/A>
-      traceback : Signal 9 (SIGKILL) received by PID 4711
+[0]:
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 4711) (SIGKILL)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 4711
 """
 
 import re

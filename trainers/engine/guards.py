@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
 def ask_all(loss: Tensor, gradient: float | Tensor | None, *, process: int, processes: int) -> Verdict:
     """The verdict of all processes on this micro-batch; every one of them must call this."""
     norm = torch.as_tensor(0.0 if gradient is None else gradient, dtype=torch.float32, device=loss.device)
-    wrong = ~torch.stack((loss.detach().float().mean(), norm.reshape(()))).isfinite()
+    wrong = ~torch.stack((loss.float().mean(), norm.reshape(()))).isfinite()
     told = wrong * (process + 1)
     if processes > 1:
         torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)

@@ -1,8 +1,8 @@
 """How a run is spread over processes: which profile, which batch maths, and the start of the processes.
 
-    single          in this process
-    ddp             python -m torch.distributed.run … -m trainers.engine.worker OUT
-    zero2, zero3    python -m accelerate.commands.launch --config_file OUT/.run/launch.yaml -m trainers.engine.worker OUT
+single          in this process
+ddp             python -m torch.distributed.run … -m trainers.engine.worker OUT
+zero2, zero3    python -m accelerate.commands.launch --config_file OUT/.run/launch.yaml -m trainers.engine.worker OUT
 """
 
 import codecs
@@ -27,23 +27,25 @@ from trainers.engine.stopping import STOPPED, forget_requests, listening
 from trainers.engine.worker import TALK, first_process, held_lifeline, trained
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-AT_ONCE = Outcome(code=STOPPED, message="stopped at once; the same command with --resume goes on from the last checkpoint")
+AT_ONCE = Outcome(
+    code=STOPPED, message="stopped at once; the same command with --resume goes on from the last checkpoint"
+)
 LONGEST_PREPARATION = timedelta(days=2)
 
 
 class Gpus(NamedTuple):
     """The GPUs of this machine that torch may use."""
 
-    count: int = 0
+    number: int = 0
     bf16: bool = False
     name: str = ""
 
 
 def gpus_here() -> Gpus:
-    """What torch finds; count 0 where it finds none."""
+    """What torch finds; number 0 where it finds none."""
     import torch
 
     if not torch.cuda.is_available():
@@ -67,24 +69,24 @@ def choose_spread(
     gpus = gpus_here()
     if inside_launcher():
         profile, processes = _as_launched(profile, processes)
-    elif gpus.count and (processes or 1) > gpus.count:
-        raise InputError(f"--processes {processes}: one a GPU, and this machine has {gpus.count}")
+    elif gpus.number and (processes or 1) > gpus.number:
+        raise InputError(f"--processes {processes}: one a GPU, and this machine has {gpus.number}")
     if profile == "single" and (processes or 1) > 1:
         raise InputError(f"--profile single is one process, got --processes {processes}")
-    many = 1 if profile == "single" else processes or gpus.count or 1
-    device: Literal["cpu", "cuda"] = "cuda" if gpus.count else "cpu"
+    many = 1 if profile == "single" else processes or gpus.number or 1
+    device: Literal["cpu", "cuda"] = "cuda" if gpus.number else "cpu"
     bf16 = _bf16(precision, gpus)
     if profile != "auto":
         return Spread(profile=profile, processes=many, device=device, bf16=bf16)
     if many == 1:
         return Spread(profile="single", device=device, bf16=bf16)
-    names: tuple[Literal["ddp", "zero2", "zero3"], ...] = ("ddp", "zero2", "zero3") if gpus.count else ("ddp",)
+    names: tuple[Literal["ddp", "zero2", "zero3"], ...] = ("ddp", "zero2", "zero3") if gpus.number else ("ddp",)
     candidates = [Spread(profile=name, processes=many, device=device, bf16=bf16) for name in names]
     return next((spread for spread in candidates if fits(spread)), candidates[-1])
 
 
 def _bf16(precision: Literal["auto", "bf16", "fp32"], gpus: Gpus) -> bool:
-    if not gpus.count or gpus.bf16 or precision == "fp32":
+    if not gpus.number or gpus.bf16 or precision == "fp32":
         return precision == "bf16" or (precision == "auto" and gpus.bf16)
     if precision == "bf16":
         raise InputError(f"--precision bf16: {gpus.name} cannot compute in it; fp32 can")
@@ -172,13 +174,15 @@ def first_process_prepares(prepare: Callable[[], Run | Outcome], out: Path) -> R
     try:
         return Run.load(out)
     except FileNotFoundError:
-        raise InputError(f"--out {out}: all machines must see this folder, and {os.uname().nodename} does not") from None
+        raise InputError(
+            f"--out {out}: all machines must see this folder, and {os.uname().nodename} does not"
+        ) from None
 
 
 @cache
 def _meeting_place() -> "Store":
     """The key-value store of the launcher; kept, for without a launcher's own it lives in the first process."""
-    from torch.distributed import rendezvous
+    from torch.distributed.rendezvous import rendezvous
 
     try:
         store: Store = next(rendezvous("env://", timeout=timedelta(minutes=30)))[0]
@@ -282,5 +286,3 @@ def _pass_on(talk: Path, child: "subprocess.Popen[bytes]") -> None:
                 running = False
             sys.stderr.write(decoder.decode(spoken.read()))
             sys.stderr.flush()
-
-

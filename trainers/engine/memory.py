@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from schemas.base import Record
 from trainers.engine.activations import Arithmetic, Saved, empty_model, saved_by_layers
+from trainers.engine.models import LoraChoice
 from trainers.engine.run import Spread
 
 GIB = 2**30
@@ -45,15 +46,13 @@ class ModelShape(Record):
         return self.trained < self.parameters
 
     @classmethod
-    def of_config(
-        cls, config: Any, *, lora: int | None = None, targets: tuple[str, ...] = (), eager: bool = False
-    ) -> "ModelShape":
-        """Counted on a model without memory; `config` is a transformers config, `lora` the rank of adapters.
+    def of_config(cls, config: Any, *, lora: LoraChoice | None = None, eager: bool = False) -> "ModelShape":
+        """Counted on a model without memory; `config` is a transformers config.
 
         `eager`: attention that makes whole matrices of weights, not PyTorch's own kernel. A second or two for 7 B.
         """
         text = config.get_text_config()
-        whole = empty_model(config, text.num_hidden_layers, lora, targets)
+        whole = empty_model(config, text.num_hidden_layers, lora)
         return cls(
             parameters=sum(one.numel() for one in whole.parameters()),
             trained=sum(one.numel() for one in whole.parameters() if one.requires_grad),
@@ -61,7 +60,7 @@ class ModelShape(Record):
             hidden=text.hidden_size,
             vocabulary=text.vocab_size,
             head_trained=whole.get_output_embeddings().weight.requires_grad,
-            saved=saved_by_layers(config, lora, targets, eager=eager),
+            saved=saved_by_layers(config, lora, eager=eager),
         )
 
     def saves(self, arithmetic: Arithmetic, *, masked: bool) -> Saved:

@@ -7,29 +7,11 @@ from collections.abc import Iterator
 from builders.engine.card_words import _heard
 from builders.engine.folder import CARD
 from cards.handwritten import BEGIN, Handwritten, Said, handwritten, with_handwritten
+from cards.model_card import KEYS
 from schemas.settings import InputError
 from trainers.engine.model_files import Model
 from trainers.engine.model_repo import ModelHead, ModelRepo
 
-GENERATED = frozenset(
-    [
-        "base_model",
-        "base_model_relation",
-        "datasets",
-        "language",
-        "library_name",
-        "license",
-        "license_link",
-        "license_name",
-        "metrics",
-        "model-index",
-        "model_name",
-        "pipeline_tag",
-        "pretty_name",
-        "tags",
-    ]
-)
-"""YAML keys that are written anew with every model; all others are people's."""
 OURS = re.compile(r"(?:Model|Card of) run-[0-9a-f]{8}")
 """Titles of the commits that a push makes."""
 
@@ -47,7 +29,7 @@ def card_to_push(model: Model, repo: ModelRepo, head: ModelHead) -> bytes:
     if BEGIN not in card:
         raise InputError(f"--push: {where} has lost the marks around its generated part; put them back")
     heard = _heard(model.folder, here, there, _said_before(repo, head))
-    ours = {name: value for name, value in handwritten(card).keys.items() if name in GENERATED}
+    ours = {name: value for name, value in handwritten(card).keys.items() if name in KEYS}
     return with_handwritten(card, heard._replace(keys=ours | heard.keys)).encode()
 
 
@@ -58,7 +40,7 @@ def said(card: str | None) -> Said:
 
 def _by_people(card: str) -> Handwritten:
     found = handwritten(card)
-    return found._replace(keys={name: value for name, value in found.keys.items() if name not in GENERATED})
+    return found._replace(keys={name: value for name, value in found.keys.items() if name not in KEYS})
 
 
 def _said_before(repo: ModelRepo, head: ModelHead) -> Iterator[Said]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.hub_address import no_telemetry, one_line
 from schemas.settings import InputError
+from schemas.train_settings import TrainSettings
 from trainers.engine.model_source import MAY_BE, in_folder, on_hub
 from trainers.engine.run import ModelChoice, Spread
 
@@ -50,6 +51,11 @@ class LoraChoice(NamedTuple):
     targets: tuple[str, ...] = ()
     """Names of the layers that get adapters; empty for all linear layers but the head."""
     dropout: float = 0.0
+
+
+def lora_of(settings: TrainSettings) -> LoraChoice | None:
+    """The adapters that the flags ask for, if any."""
+    return LoraChoice(settings.lora, settings.lora_targets, settings.lora_dropout) if settings.lora else None
 
 
 def lora_config(rank: int, targets: Sequence[str] = (), dropout: float = 0.0) -> "LoraConfig":
@@ -170,7 +176,10 @@ def _take_back_sampling(told: "GenerationConfig | None") -> None:
 
 
 def _check_whole(told: dict[str, Any], name: str) -> None:
-    """A half-loaded model is random where weights are missing, and was another model where some are left over."""
+    """A half-loaded model is random where weights are missing, and was another model where some are left over.
+
+    Under ZeRO-3 transformers tells what is missing, and never what is left over.
+    """
     wrong = {
         "missing": sorted(told["missing_keys"]),
         "left over": sorted(told["unexpected_keys"]),

@@ -21,7 +21,7 @@ from trainers.engine.finishing import FACTS
 from trainers.engine.gathering import Gathered, HeldOut, gather, hold_out
 from trainers.engine.launch import batch_maths, choose_spread
 from trainers.engine.memory import Load, ModelShape, estimate, of_gpus, ways_to_fit
-from trainers.engine.models import NEW, attention_kernel, find_model, load_tokenizer
+from trainers.engine.models import NEW, LoraChoice, attention_kernel, find_model, load_tokenizer, lora_of
 from trainers.engine.opening import fingerprint, fresh_folder, recorded, state_of
 from trainers.engine.preflight import Report, examine, memory_check, refuse
 from trainers.engine.run import Batches, ModelChoice, Outcome, Run, Spread
@@ -85,6 +85,8 @@ class _Sized(NamedTuple):
     """How large the model is, and how it is spread."""
 
     shape: ModelShape
+    adapters: ModelShape | None
+    """The same model under --lora 16; None when it has adapters already."""
     spread: Spread
     architecture: str
 
@@ -145,21 +147,28 @@ class _Preparation:
 
         settings = self.settings
         config = AutoConfig.from_pretrained(self.model.path, revision=self.model.revision, trust_remote_code=False)
-        shape = ModelShape.of_config(config, lora=settings.lora, targets=settings.lora_targets)
+        shape = ModelShape.of_config(config, lora=lora_of(settings))
         spread = choose_spread(
             settings.profile,
             settings.processes,
             settings.precision,
             fits=lambda spread: self._fits(shape, spread),
         )
-        return _Sized(shape, spread, type(config).__name__.removesuffix("Config"))
+        adapters = None if settings.lora else ModelShape.of_config(config, lora=LoraChoice(16))
+        return _Sized(shape, adapters, spread, type(config).__name__.removesuffix("Config"))
 
     def _fits(self, shape: ModelShape, spread: Spread) -> bool:
         room = self._room()
-        return room is None or estimate(shape, spread, self._load(spread)).total <= room
+        return room is None or estimate(shape, self._planned(spread), self._load(spread)).total <= room
 
     def _room(self) -> float | None:
         return self.settings.gpu_memory or min(of_gpus(), default=None)
+
+    def _planned(self, spread: Spread) -> Spread:
+        """With --gpu-memory on a machine that has no GPU, the run as it would be on one that has."""
+        if self.settings.gpu_memory is None or spread.device == "cuda":
+            return spread
+        return spread.model_copy(update={"device": "cuda", "bf16": self.settings.precision != "fp32"})
 
     def _load(self, spread: Spread) -> Load:
         """What a process holds at once."""
@@ -173,11 +182,11 @@ class _Preparation:
         )
 
     def _examined(self, gathered: Gathered, held_out: HeldOut, sized: _Sized, renderer: Renderer) -> Report:
-        load = self._load(sized.spread)
+        load, spread = self._load(sized.spread), self._planned(sized.spread)
         memory = memory_check(
-            estimate(sized.shape, sized.spread, load),
+            estimate(sized.shape, spread, load),
             self._room(),
-            lambda room: ways_to_fit(sized.shape, sized.spread, load, room=room),
+            lambda room: ways_to_fit(sized.shape, spread, load, room=room, adapters=sized.adapters),
         )
         return examine(
             self.tally,

@@ -7,7 +7,7 @@ from trl import SFTConfig, SFTTrainer
 from trainers.engine.checkpoints import resume_point
 from trainers.engine.encoding import ordered
 from trainers.engine.finishing import card_so_far, finish
-from trainers.engine.models import LoraChoice, load_model, load_tokenizer, lora_config
+from trainers.engine.models import load_model, load_tokenizer, lora_config, lora_of
 from trainers.engine.run import Outcome, Run
 from trainers.engine.trackers import report_to
 from trainers.engine.training import Training
@@ -27,7 +27,7 @@ class Supervised(Training, SFTTrainer):
 def fine_tune(run: Run, settings: "Sft") -> Outcome:
     """Train to the end, from the last whole checkpoint where there is one; raises Stopped and InputError."""
     held = {name: rows for name in HELD if (rows := ordered(run.folder, name))}
-    lora = LoraChoice(settings.lora, settings.lora_targets, settings.lora_dropout) if settings.lora else None
+    lora = lora_of(settings)
     tokenizer = load_tokenizer(run.tokenizer)
     trainer = Supervised(
         model=load_model(run.model, spread=run.spread, attention=settings.attention, lora=lora),

@@ -123,7 +123,7 @@ class Training(Trainer):
         """TRL's loss, looked at before it is learnt from."""
         result = super().compute_loss(model, inputs, *arguments, **named)
         if self.model.training:
-            self._look_at(result[0] if isinstance(result, tuple) else result, inputs)
+            self._look_at((result[0] if isinstance(result, tuple) else result).detach(), inputs)
         return result
 
     def _look_at(self, loss: Tensor, inputs: Mapping[str, Any]) -> None:

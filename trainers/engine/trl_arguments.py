@@ -26,7 +26,6 @@ FLAGS = {
     "dataloader_drop_last": "--batch",
     "weight_decay": "--weight-decay",
     "warmup_steps": "--warmup",
-    "warmup_ratio": "--warmup",
     "max_length": "--max-length",
     "truncation_mode": "--max-length",
     "packing": "--packing",
@@ -108,6 +107,7 @@ ALWAYS: dict[str, object] = {
     "fp16": False,
     "logging_nan_inf_filter": False,
     "logging_steps": 1,
+    "prediction_loss_only": True,
     "push_to_hub": False,
     "report_to": [],
 }

@@ -7,6 +7,7 @@ launcher prints that.
 import io
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -99,6 +100,7 @@ def die_with_launcher(lifeline: Path) -> None:
 
     def watch() -> None:
         os.read(end, 1)  # nobody writes: it returns when the last holder is gone
+        shutil.rmtree(lifeline.parent, ignore_errors=True)  # a launcher that was killed could not
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
