@@ -26,7 +26,7 @@ def card_to_push(folder: Path, repo: HubRepo, head: Head) -> bytes:
         here, there = handwritten(card), handwritten(head.card or "")
     except ValueError as wrong:  # UnicodeDecodeError is one
         raise InputError(f"--push: {CARD}: {wrong}") from None
-    return with_handwritten(card, _heard(folder, here, there, _said_before(repo, head))).encode()
+    return with_handwritten(card, heard(folder, here, there, _said_before(repo, head))).encode()
 
 
 def keeps_its_own_words(folder: Path, repo: HubRepo, head: Head) -> bool:
@@ -39,7 +39,7 @@ def keeps_its_own_words(folder: Path, repo: HubRepo, head: Head) -> bool:
     return True
 
 
-def _heard(folder: Path, here: Handwritten, there: Handwritten, before: Iterator[Said]) -> Handwritten:
+def heard(folder: Path, here: Handwritten, there: Handwritten, before: Iterator[Said]) -> Handwritten:
     if here.said in (there.said, NOTHING):
         return there
     latest = next(before, NOTHING)

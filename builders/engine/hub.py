@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from builders.engine.errors import Unavailable
 from builders.engine.folder import (
@@ -56,6 +56,9 @@ class Head(NamedTuple):
 class HubRepo:
     """One data set repository. Methods raise InputError for what only the user can mend, Unavailable for the network."""
 
+    kind: ClassVar[Literal["dataset", "model"]] = "dataset"
+    """What the Hub calls it; trainers have models."""
+
     def __init__(self, name: str) -> None:
         if not NAME.fullmatch(name):
             raise InputError(f"--push {name}: expected ORG/NAME")
@@ -78,35 +81,39 @@ class HubRepo:
     @property
     def url(self) -> str:
         """Where people find it."""
-        return f"{self._api.endpoint}/datasets/{self.name}"
+        return f"{self._api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
 
     def head(self) -> Head | None:
         """What main holds now; None when there is no such repository, or none that this token may see."""
+        found = self._look()
+        if found is None or MANIFEST not in found.names:
+            return found
+        manifest = checked_manifest(self.text(MANIFEST, found.commit), f"--push {self.name}")
+        return found._replace(manifest=manifest)
+
+    def _look(self) -> Head | None:
+        """The head, whatever its manifest says."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         with self._explained():
             try:
-                info = self._api.dataset_info(self.name)
+                ask = self._api.dataset_info if self.kind == "dataset" else self._api.model_info
+                info = ask(self.name)
             except RepositoryNotFoundError as wrong:
                 if wrong.response.status_code == 401:
                     self._api.whoami()  # says whether it is the token
                 return None
-            names = frozenset(one.rfilename for one in info.siblings or ())
-            refs = self._api.list_repo_refs(self.name, repo_type="dataset")
-        commit = str(info.sha)
-        manifest = None
-        if MANIFEST in names:
-            where = f"--push {self.name}"
-            manifest = checked_manifest(self.text(MANIFEST, commit), where)
-        card = self.text(CARD, commit) if CARD in names else None
+            refs = self._api.list_repo_refs(self.name, repo_type=self.kind)
+        names = frozenset(one.rfilename for one in info.siblings or ())
+        card = self.text(CARD, str(info.sha)) if CARD in names else None
         tags = {one.name: one.target_commit for one in refs.tags}
-        return Head(commit, bool(info.private), names, manifest, card, tags)
+        return Head(str(info.sha), bool(info.private), names, None, card, tags)
 
     def check_right_to_write(self, head: Head | None) -> None:
         """Raise InputError when this token may not change the repository, or make it."""
         with self._explained():
             if head is not None:
-                self._api.auth_check(self.name, repo_type="dataset", write=True)
+                self._api.auth_check(self.name, repo_type=self.kind, write=True)
                 return
             me = self._api.whoami()
         owner, spaces = self.name.split("/")[0], [me.get("name"), *(one.get("name") for one in me.get("orgs") or ())]
@@ -152,7 +159,7 @@ class HubRepo:
                 raise InputError(f"--push {self.name}: its {MANIFEST} names {gone[0]}, which is not there; put it back")
             with self._explained():
                 found[config] = [
-                    Path(self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=head.commit))
+                    Path(self._api.hf_hub_download(self.name, name, repo_type=self.kind, revision=head.commit))
                     for name in names
                 ]
         return found
@@ -160,19 +167,19 @@ class HubRepo:
     def create(self, *, private: bool) -> None:
         """Make the repository; one that somebody made meanwhile is fine."""
         with self._explained():
-            self._api.create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
+            self._api.create_repo(self.name, repo_type=self.kind, private=private, exist_ok=True)
 
     def commit(
         self, added: "list[CommitOperationAdd]", deleted: "list[CommitOperationDelete]", *, title: str, parent: str, pr: bool
     ) -> tuple[str, str | None]:  # fmt: skip
         """One commit on top of `parent`, or a pull request with it; returns the commit and the pull request's address."""
         with self._explained():
-            self._api.preupload_lfs_files(self.name, added, repo_type="dataset", create_pr=pr, free_memory=False)
+            self._api.preupload_lfs_files(self.name, added, repo_type=self.kind, create_pr=pr, free_memory=False)
         if kept_out := [one.path_in_repo for one in added if one._should_ignore]:  # the client leaves it out silently
             raise InputError(f"--push {self.name}: the .gitignore there keeps out {kept_out[0]}; take that line out")
         with self._explained():
             made = self._api.create_commit(
-                self.name, [*added, *deleted], commit_message=title, repo_type="dataset", parent_commit=parent, create_pr=pr
+                self.name, [*added, *deleted], commit_message=title, repo_type=self.kind, parent_commit=parent, create_pr=pr
             )  # fmt: skip
         return made.oid, made.pr_url
 
@@ -180,21 +187,21 @@ class HubRepo:
         """Name a commit; the same name for the same commit twice is fine."""
         with self._explained():
             self._api.create_tag(
-                self.name, tag=tag, revision=commit, tag_message=f"Release {tag}", repo_type="dataset", exist_ok=True
+                self.name, tag=tag, revision=commit, tag_message=f"Release {tag}", repo_type=self.kind, exist_ok=True
             )
 
     def open_pull_request(self, title: str) -> int | None:
         """The number of an open pull request with this title."""
         with self._explained():
             found = self._api.get_repo_discussions(
-                self.name, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
+                self.name, repo_type=self.kind, discussion_type="pull_request", discussion_status="open"
             )
             return next((one.num for one in found if one.title == title), None)
 
     def commit_of(self, path: str) -> str:
         """The latest commit on main that changed a file."""
         with self._explained():
-            (found,) = self._api.get_paths_info(self.name, [path], expand=True, repo_type="dataset")
+            (found,) = self._api.get_paths_info(self.name, [path], expand=True, repo_type=self.kind)
         assert found.last_commit is not None, "the Hub answers expand=True with it"
         return str(found.last_commit.oid)
 
@@ -205,7 +212,7 @@ class HubRepo:
             for name in names:
                 path = Path(
                     self._api.hf_hub_download(
-                        self.name, name, repo_type="dataset", revision=revision, local_dir=folder, force_download=True
+                        self.name, name, repo_type=self.kind, revision=revision, local_dir=folder, force_download=True
                     )
                 )
                 found[name] = sha256_of(path)
@@ -215,7 +222,7 @@ class HubRepo:
     def text(self, name: str, revision: str) -> str:
         """A text file at a revision, through the client's cache."""
         with self._explained():
-            path = self._api.hf_hub_download(self.name, name, repo_type="dataset", revision=revision)
+            path = self._api.hf_hub_download(self.name, name, repo_type=self.kind, revision=revision)
         try:
             return Path(path).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as wrong:

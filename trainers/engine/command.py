@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from builders.engine.errors import Unavailable
 from builders.engine.folder import only_builder_of
 from builders.engine.hub_address import no_telemetry
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
 from trainers.engine.run import Outcome, Run
+from trainers.engine.stopping import STOPPED
 
 if TYPE_CHECKING:
     from trainers.engine.push import Place
@@ -40,12 +42,15 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
     report_to(settings.track)
     if inside_launcher():
         return _one_of_many(settings, prepare)
-    place = None if settings.dry_run else place_for_model(settings.push, public=settings.public)
-    with only_builder_of(settings.out):
-        ready = prepare()
-        outcome = ready if isinstance(ready, Outcome) else launch(ready)
-        if outcome.code == 0 and place:
-            outcome = _pushed(outcome, place, settings)
+    try:
+        place = None if settings.dry_run else place_for_model(settings.push, public=settings.public)
+        with only_builder_of(settings.out):
+            ready = prepare()
+            outcome = ready if isinstance(ready, Outcome) else launch(ready)
+            if outcome.code == 0 and place:
+                outcome = _pushed(outcome, place, settings)
+    except Unavailable as lost:
+        outcome = Outcome(code=STOPPED, message=f"{lost}; what is trained is kept, and the same command goes on")
     return _told(settings, outcome)
 
 

@@ -74,7 +74,11 @@ def finish(trainer: "Training", tokenizer: "PreTrainedTokenizerBase", *, merge: 
     models.finish(model, tokenizer, run.stop_ids, draft)
     write_card(draft, facts)
     figures = _figures(run, facts)
-    files = {file.name: {"sha256": sha256_of(file), "bytes": file.stat().st_size} for file in sorted(draft.iterdir())}
+    files = {
+        file.name: {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+        for file in sorted(draft.iterdir())
+        if file.is_file()
+    }
     for name in files:
         (draft / name).replace(run.out / name)
     (draft / TRAINING).write_bytes(as_json(_training(run, facts, figures, files)))

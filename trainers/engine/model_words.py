@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from builders.engine.card_words import _heard
+from builders.engine.card_words import heard
 from builders.engine.folder import CARD
 from cards.handwritten import BEGIN, Handwritten, Said, handwritten, with_handwritten
 from cards.model_card import KEYS
@@ -28,9 +28,9 @@ def card_to_push(model: Model, repo: ModelRepo, head: ModelHead) -> bytes:
         raise InputError(f"--push: {CARD}: {wrong}") from None
     if BEGIN not in card:
         raise InputError(f"--push: {where} has lost the marks around its generated part; put them back")
-    heard = _heard(model.folder, here, there, _said_before(repo, head))
+    stands = heard(model.folder, here, there, _said_before(repo, head))
     ours = {name: value for name, value in handwritten(card).keys.items() if name in KEYS}
-    return with_handwritten(card, heard._replace(keys=ours | heard.keys)).encode()
+    return with_handwritten(card, stands._replace(keys=ours | stands.keys)).encode()
 
 
 def said(card: str | None) -> Said:

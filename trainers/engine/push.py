@@ -116,7 +116,7 @@ def _committed(model: Model, repo: ModelRepo, head: ModelHead) -> Pushed:
     written = {CARD: card, TRAINING: model.told_with(card)}
     added, deleted = _operations(model, written, head)
     try:
-        commit, _ = repo.commit(added, deleted, title=f"Model {tag}", parent=head.commit)
+        commit, _ = repo.commit(added, deleted, title=f"Model {tag}", parent=head.commit, pr=False)
     except Moved:  # perhaps by this very commit, whose answer was lost
         now = repo.head()
         if now is None or now.training is None or not now.training.same_model(model.training):
@@ -168,7 +168,7 @@ def _same_card(model: Model, repo: ModelRepo, head: ModelHead) -> None:
         card = head.card.encode()
     else:
         added = [CommitOperationAdd(CARD, card), CommitOperationAdd(TRAINING, model.told_with(card))]
-        repo.commit(added, [], title=f"Card of {model.training.tag}", parent=head.commit)
+        repo.commit(added, [], title=f"Card of {model.training.tag}", parent=head.commit, pr=False)
         print(f"what people wrote into {model.folder / CARD} went up; the model is as it was", file=sys.stderr)
     replace_files(model.folder, {CARD: card, TRAINING: model.told_with(card)})
 
