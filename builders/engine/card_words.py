@@ -40,6 +40,7 @@ def keeps_its_own_words(folder: Path, repo: HubRepo, head: Head) -> bool:
 
 
 def heard(folder: Path, here: Handwritten, there: Handwritten, before: Iterator[Said]) -> Handwritten:
+    """The words that stand: whichever side changed them since the releases `before`; raises InputError when both did."""
     if here.said in (there.said, NOTHING):
         return there
     latest = next(before, NOTHING)
