@@ -13,7 +13,7 @@ import pytest
 from tiny_training import a_run, history, in_two_processes, one_thread, trainer
 
 from schemas.settings import InputError
-from trainers.engine.checkpoints import keep_newest, last_checkpoint, remove_leftovers, resume_point
+from trainers.engine.loop.checkpoints import keep_newest, last_checkpoint, remove_leftovers, resume_point
 from trainers.engine.run import Run
 
 torch = pytest.importorskip("torch")
@@ -49,7 +49,7 @@ def killed_after(trained: Any, steps: int) -> None:
 
 def checkpoint(out: Path, step: int, run: Run | None = None) -> Path:
     """An empty checkpoint, marked as the run's."""
-    from trainers.engine.checkpoints import Mark, settle, writing
+    from trainers.engine.loop.checkpoints import Mark, settle, writing
 
     (writing(out, step) / f"checkpoint-{step}").mkdir(parents=True)
     settle(out, step, Mark.of(run or a_run(out), seconds=1.5))
@@ -172,7 +172,7 @@ def test_a_new_run_does_not_mix_its_checkpoints_with_those_of_another(tmp_path: 
 def test_a_repeated_prompt_order_depends_on_seed_and_epoch_alone() -> None:
     from trl.trainer.utils import RepeatSampler
 
-    from trainers.engine.training import EpochRepeatSampler
+    from trainers.engine.loop.training import EpochRepeatSampler
 
     def order(epoch: int, *, seed: int = 7) -> list[int]:
         sampler = EpochRepeatSampler(RepeatSampler(range(8), 2, batch_size=4, repeat_count=3, seed=seed))
@@ -191,7 +191,7 @@ def test_a_repeated_prompt_order_depends_on_seed_and_epoch_alone() -> None:
 def test_an_unshuffled_repeated_order_stays_as_it_is() -> None:
     from trl.trainer.utils import RepeatSampler
 
-    from trainers.engine.training import EpochRepeatSampler
+    from trainers.engine.loop.training import EpochRepeatSampler
 
     sampler = EpochRepeatSampler(RepeatSampler(["胃", "肺"], 2, batch_size=1, shuffle=False))
     sampler.set_epoch(3)
@@ -205,9 +205,9 @@ import os, random, signal, sys, time, json
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import trl, trainers.engine.training
+import trl, trainers.engine.loop.training
 from tiny_training import a_run, history, trainer
-from trainers.engine.checkpoints import last_checkpoint, resume_point
+from trainers.engine.loop.checkpoints import last_checkpoint, resume_point
 
 out, kills, draws = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
 

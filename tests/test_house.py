@@ -37,6 +37,33 @@ def test_imports_go_from_right_to_left(path):
             assert room == "trainers" or package != "torch"
 
 
+OF_BUILDERS = (
+    "ask",
+    "teacher",
+    "judge",
+    "patient",
+    "entities",
+    "dedup",
+    "errors",
+    "folder",
+    "hub",
+    "hub_address",
+    "push",
+    "card_words",
+    "splits",
+)
+
+
+def test_trainers_know_published_data_and_no_builder():
+    """Of builders they take the engine's doors to teachers, near-duplicates, release folders and the Hub, and the readers of tables."""
+    allowed = (*(f"builders.engine.{name}" for name in OF_BUILDERS), "builders.sources")
+    for path in (ROOT / "trainers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if name.startswith("builders"):
+                assert any(name == door or name.startswith(f"{door}.") for door in allowed), f"{path}: {name}"
+
+
 def test_importing_every_builder_imports_no_torch_and_the_commands_nothing_heavy():
     names = [
         str(path.relative_to(ROOT).with_suffix("")).replace(os.sep, ".") for path in (ROOT / "builders").rglob("*.py")

@@ -16,10 +16,10 @@ torch = pytest.importorskip("torch")
 
 from schemas.settings import InputError  # noqa: E402
 from schemas.train_settings import Profile  # noqa: E402
-from trainers.engine.failures import failures, out_of_memory  # noqa: E402
-from trainers.engine.launch import batch_maths, choose_spread, launch  # noqa: E402
+from trainers.engine.launching.failures import failures, out_of_memory  # noqa: E402
+from trainers.engine.launching.launch import batch_maths, choose_spread, launch  # noqa: E402
+from trainers.engine.launching.stopping import ask_to_stop  # noqa: E402
 from trainers.engine.run import Batches, ModelChoice, Outcome, Run, Spread  # noqa: E402
-from trainers.engine.stopping import ask_to_stop  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FOR_EVER = 10**9

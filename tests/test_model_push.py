@@ -31,7 +31,7 @@ from pathlib import Path
 
 from builders.engine.errors import Unavailable
 from schemas.settings import InputError
-from trainers.engine.push import place_for_model, push_model
+from trainers.engine.hub.push import place_for_model, push_model
 
 name, public, stops = sys.argv[1], "--public" in sys.argv, "--place" in sys.argv
 try:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.engine.packing import pack, packed_table
+from trainers.engine.rows.packing import pack, packed_table
 
 LENGTH = 100
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from schemas.settings import InputError
-from trainers.engine.leaks import Text, shared
 from trainers.engine.memory import Estimate, Way
 from trainers.engine.preflight import Check, Tally, examine, memory_check, refuse
+from trainers.engine.rows.leaks import Text, shared
 
 SEVEN_B = Estimate(
     weights=28.4, gradients=28.4, optimizer=56.7, activations=9.0, logits=3.6, buffers=13.2, reserve=7.7

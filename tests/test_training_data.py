@@ -21,9 +21,9 @@ from schemas.features import to_arrow
 from schemas.qa import QA
 from schemas.settings import InputError
 from schemas.train_settings import data_choice
-from trainers.engine.chat_rows import Conversation, Unreadable
-from trainers.engine.data_sets import Opened, general_probe, open_data
-from trainers.engine.mixture import mixed
+from trainers.engine.rows.chat_rows import Conversation, Unreadable
+from trainers.engine.rows.data_sets import Opened, general_probe, open_data
+from trainers.engine.rows.mixture import mixed
 
 SYMPTOMS = ("咳嗽", "头晕", "胃疼", "皮疹", "失眠", "腰酸", "耳鸣", "鼻塞", "牙疼", "心慌")
 SINCE = (
@@ -271,7 +271,7 @@ import json, sys
 from pathlib import Path
 from schemas.settings import InputError
 from schemas.train_settings import data_choice
-from trainers.engine.data_sets import open_data
+from trainers.engine.rows.data_sets import open_data
 
 for value in sys.argv[1:]:
     try:

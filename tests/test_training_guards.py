@@ -39,7 +39,7 @@ def about_to_break(out: Path, at: int, **options: Any) -> Any:
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_its_batch_is_kept(tmp_path: Path) -> None:
-    from trainers.engine.guards import NotFinite
+    from trainers.engine.loop.guards import NotFinite
 
     trained = about_to_break(tmp_path, at=10)  # the third step, its second micro-batch, rows 10 and 11
     with pytest.raises(NotFinite) as ended:
@@ -57,7 +57,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_batch_is_kept(tmp_path: P
 
 
 def test_a_broken_packed_row_is_kept_whole(tmp_path: Path) -> None:
-    from trainers.engine.guards import NotFinite
+    from trainers.engine.loop.guards import NotFinite
 
     data = rows(32, packed=True).to_list()
     data[0]["input_ids"][0] = BROKEN
@@ -77,7 +77,7 @@ def explode(trained: Any, step: int) -> None:
 
 
 def test_a_gradient_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
-    from trainers.engine.guards import NotFinite
+    from trainers.engine.loop.guards import NotFinite
 
     trained = trainer(tmp_path, save_steps=1)
     explode(trained, step=3)
@@ -88,7 +88,7 @@ def test_a_gradient_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
 
 
 def test_a_gradient_that_is_no_number_ends_the_run_where_nothing_is_saved(tmp_path: Path) -> None:
-    from trainers.engine.guards import NotFinite
+    from trainers.engine.loop.guards import NotFinite
 
     trained = trainer(tmp_path, save_steps=100)
     explode(trained, step=3)
@@ -102,7 +102,7 @@ def ask_in(trained: Any, step: int) -> None:
     """Ask the run to stop while this step is computed."""
     from transformers import TrainerCallback
 
-    from trainers.engine.stopping import ask_to_stop
+    from trainers.engine.launching.stopping import ask_to_stop
 
     class Ask(TrainerCallback):
         def on_substep_end(self, args, state, control, **_):
@@ -113,7 +113,7 @@ def ask_in(trained: Any, step: int) -> None:
 
 
 def test_a_run_that_is_asked_stops_at_the_end_of_its_step_and_goes_on_to_the_bit(tmp_path: Path) -> None:
-    from trainers.engine.stopping import Stopped, forget_requests
+    from trainers.engine.launching.stopping import Stopped, forget_requests
 
     whole = trainer(tmp_path / "whole")
     whole.train()
@@ -144,7 +144,7 @@ def test_nothing_of_transformers_is_printed(tmp_path: Path, capfd: pytest.Captur
 
 
 def test_curves_come_from_the_log_whatever_was_resumed() -> None:
-    from trainers.engine.progress import curves_of
+    from trainers.engine.loop.curves import curves_of
 
     log = [
         {"step": 0, "eval_held-out_loss": 4.5, "eval_held-out_runtime": 0.3},
@@ -198,13 +198,13 @@ def test_speed_leaves_out_the_first_step_evaluation_and_saving(monkeypatch: pyte
 
 @pytest.mark.parametrize(("seconds", "told"), [(12.4, "12 s"), (59.9, "60 s"), (125, "2 min"), (7500, "2 h 05 min")])
 def test_durations_are_told_in_words(seconds: float, told: str) -> None:
-    from trainers.engine.progress import span
+    from trainers.engine.loop.progress import span
 
     assert span(seconds) == told
 
 
 def test_a_log_gets_a_line_now_and_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from trainers.engine.progress import Progress
+    from trainers.engine.loop.progress import Progress
 
     shown = Progress(between=0.0)
     shown.on_train_begin(None, State(0), None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.settings import InputError
-from trainers.engine.trackers import report_to
+from trainers.engine.loop.trackers import report_to
 
 pytest.importorskip("torch")
 trl = pytest.importorskip("trl")
@@ -17,7 +17,7 @@ OURS = {"use_cpu": True, "learning_rate": 1e-4, "lr_scheduler_type": "cosine"}
 
 def arguments(out: Path, *overrides: str, family: Any = None, **ours: object) -> Any:
     """TRL's arguments of a run on a CPU."""
-    from trainers.engine.trl_arguments import trl_arguments
+    from trainers.engine.loop.trl_arguments import trl_arguments
 
     return trl_arguments(family or trl.SFTConfig, {"output_dir": str(out), **OURS, **ours}, overrides)
 
@@ -112,7 +112,7 @@ def test_every_family_of_trl_takes_what_is_always_set(tmp_path: Path) -> None:
 def test_every_field_our_flags_decide_is_one_of_trl() -> None:
     from dataclasses import fields
 
-    from trainers.engine.trl_arguments import FLAGS, SETTLED
+    from trainers.engine.loop.trl_arguments import FLAGS, SETTLED
 
     known = {field.name for family in (trl.SFTConfig, trl.RewardConfig, trl.GRPOConfig) for field in fields(family)}
     assert set(FLAGS) | set(SETTLED) <= known

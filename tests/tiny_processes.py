@@ -17,8 +17,8 @@ import torch
 from tiny_training import a_run, history, rows, trainer
 from transformers import TrainerCallback
 
-from trainers.engine.checkpoints import resume_point
-from trainers.engine.guards import NotFinite
+from trainers.engine.loop.checkpoints import resume_point
+from trainers.engine.loop.guards import NotFinite
 
 
 class Gone(TrainerCallback):

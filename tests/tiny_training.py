@@ -104,8 +104,8 @@ def trainer(out: Path, *, packed: bool = False, run: Run | None = None, **option
     """An SFT trainer of ours over 16 rows: 4 optimizer steps an epoch, 3 epochs; options are arguments of TRL."""
     from trl import SFTConfig, SFTTrainer
 
-    from trainers.engine.training import Training
-    from trainers.engine.trl_arguments import trl_arguments
+    from trainers.engine.loop.training import Training
+    from trainers.engine.loop.trl_arguments import trl_arguments
 
     class Supervised(Training, SFTTrainer):
         pass

@@ -10,9 +10,9 @@ import warnings
 from pathlib import Path
 
 from schemas.settings import InputError
-from trainers.engine.launch import first_process_prepares, inside_launcher, launch
+from trainers.engine.launching.launch import first_process_prepares, inside_launcher, launch
+from trainers.engine.launching.stopping import Stopped, asked_to_stop
 from trainers.engine.run import Outcome, Run
-from trainers.engine.stopping import Stopped, asked_to_stop
 
 
 def train(run: Run) -> Outcome:

@@ -15,11 +15,11 @@ from builders.engine.folder import only_builder_of
 from builders.engine.hub_address import no_telemetry
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
+from trainers.engine.launching.stopping import STOPPED
 from trainers.engine.run import Outcome, Run
-from trainers.engine.stopping import STOPPED
 
 if TYPE_CHECKING:
-    from trainers.engine.push import Place
+    from trainers.engine.hub.push import Place
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -34,9 +34,9 @@ Prepare = Callable[[], Run | Outcome]
 
 def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
     """Prepare, launch, push; the last line on stdout is one JSON object. Returns the exit code."""
-    from trainers.engine.launch import inside_launcher, launch
-    from trainers.engine.push import place_for_model
-    from trainers.engine.trackers import report_to
+    from trainers.engine.hub.push import place_for_model
+    from trainers.engine.launching.launch import inside_launcher, launch
+    from trainers.engine.loop.trackers import report_to
 
     keep_quiet()
     report_to(settings.track)
@@ -56,7 +56,7 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
 
 def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
     """The user started the processes: the first prepares for all, and each trains."""
-    from trainers.engine.launch import first_process_prepares, launch
+    from trainers.engine.launching.launch import first_process_prepares, launch
 
     if settings.push:
         raise InputError("--push: under a launcher of your own, push afterwards: the same command without the launcher")
@@ -66,7 +66,7 @@ def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
 
 
 def _pushed(outcome: Outcome, place: "Place", settings: TrainSettings) -> Outcome:
-    from trainers.engine.push import push_model
+    from trainers.engine.hub.push import push_model
 
     pushed = push_model(settings.out, place, public=settings.public)
     return outcome.model_copy(update={"figures": {**outcome.figures, "pushed": pushed._asdict()}})

@@ -5,11 +5,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from cards.model_facts import Measured, ModelFacts, TrainedOn
-from trainers.engine.data_sets import Opened
-from trainers.engine.gathering import Drawn, HeldOut
 from trainers.engine.memory import ModelShape
 from trainers.engine.models import NEW
 from trainers.engine.preflight import Report
+from trainers.engine.rows.data_sets import Opened
+from trainers.engine.rows.gathering import Drawn, HeldOut
 from trainers.engine.run import ModelChoice, Run, Spread
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "peft", "datasets")
 ON = {
-    "validation": "held-out rows of the training sets",
+    "held_out": "held-out rows of the training sets",
     "general": "held-out rows of the general sets",
-    "probe": "60 general conversations that ship with suwen",
+    "general_probe": "60 general conversations that ship with suwen",
 }
 
 

@@ -5,6 +5,7 @@ by the next one from its last checkpoint.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,14 @@ from cards.model_facts import Curve, Measured, ModelFacts
 from cards.model_sections import license_of
 from cards.plots import curves_svg
 from trainers.engine import models
+from trainers.engine.loop.curves import curves_of
 from trainers.engine.opening import TRAINING
-from trainers.engine.progress import curves_of
 from trainers.engine.run import Outcome, Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from trainers.engine.training import Training
+    from trainers.engine.loop.training import Training
 
 CARD, CURVES, FACTS = "README.md", "curves.svg", "facts.json"
 
@@ -80,10 +81,21 @@ def finish(trainer: "Training", tokenizer: "PreTrainedTokenizerBase", *, merge: 
         if file.is_file()
     }
     for name in files:
+        (draft / name).chmod(0o644)  # safetensors' own files are for their owner alone
         (draft / name).replace(run.out / name)
     (draft / TRAINING).write_bytes(as_json(_training(run, facts, figures, files)))
     (draft / TRAINING).replace(run.out / TRAINING)
+    _clear_up(run)
     return Outcome(code=0, figures=figures)
+
+
+def _clear_up(run: Run) -> None:
+    """What only the training needed goes: token ids, the base that was made here."""
+    for path in run.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix in (".npy", ".arrow"):
+            path.unlink()
 
 
 def _save(trainer: "Training", draft: Path) -> None:

@@ -52,12 +52,14 @@ def make_new(kind: str, texts: Iterable[str], folder: Path, seed: int) -> None:
     The tokenizer has no chat template yet. Its vocabulary is smaller where the texts hold no more repeated pieces.
     """
     import torch
+    from transformers.utils.logging import disable_progress_bar
     import transformers
 
     tokenizer = _tokenizer(texts, SIZES[kind].vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = transformers.Qwen3ForCausalLM(_config(SIZES[kind], tokenizer))
+    disable_progress_bar()  # of the files being written
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 

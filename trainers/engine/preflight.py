@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.settings import InputError
-from trainers.engine.leaks import Leak
 from trainers.engine.memory import Estimate, Way
-from trainers.engine.tally import Lengths, SetTally, Tally, lengths_of
+from trainers.engine.rows.leaks import Leak
+from trainers.engine.rows.tally import Lengths, SetTally, Tally, lengths_of
 
 __all__ = ["Check", "Report", "Tally", "examine", "leak_check", "memory_check", "refuse"]
 

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.settings import InputError
 from trainers.engine.data import Renderer
-from trainers.engine.data_sets import Conversation, Opened, open_data
 from trainers.engine.describing import facts_before, trained_on
-from trainers.engine.encoding import ordered, put_in_order
 from trainers.engine.finishing import FACTS
-from trainers.engine.gathering import Gathered, HeldOut, gather, hold_out
-from trainers.engine.launch import batch_maths, choose_spread
+from trainers.engine.launching.launch import batch_maths, choose_spread
 from trainers.engine.memory import Load, ModelShape, estimate, of_gpus, ways_to_fit
 from trainers.engine.models import NEW, LoraChoice, attention_kernel, find_model, load_tokenizer, lora_of
 from trainers.engine.opening import fingerprint, fresh_folder, recorded, state_of
 from trainers.engine.preflight import Report, examine, memory_check, refuse
+from trainers.engine.rows.data_sets import Conversation, Opened, open_data
+from trainers.engine.rows.encoding import ordered, put_in_order
+from trainers.engine.rows.gathering import Gathered, HeldOut, gather, hold_out
+from trainers.engine.rows.tally import Tally
 from trainers.engine.run import Batches, ModelChoice, Outcome, Run, Spread
-from trainers.engine.tally import Tally
 from trainers.engine.templates import adopt, choose_template
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class _Preparation:
         )
         return examine(
             self.tally,
-            held_out=held_out.rows.get("validation", 0),
+            held_out=held_out.rows.get("held_out", 0),
             leaks=held_out.leaks,
             memory=memory,
             micro=self.settings.micro_batch,
@@ -203,7 +203,7 @@ class _Preparation:
         put_in_order(self.folder, "train", gathered.order)
         sequences = len(gathered.order)
         if settings.packing:
-            from trainers.engine.packing import pack, packed_table
+            from trainers.engine.rows.packing import pack, packed_table
 
             packs = pack(gathered.lengths, settings.max_length)
             rows = ordered(self.folder, "train")

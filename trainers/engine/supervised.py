@@ -2,21 +2,22 @@
 
 from typing import TYPE_CHECKING, Any
 
+from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
-from trainers.engine.checkpoints import resume_point
-from trainers.engine.encoding import ordered
 from trainers.engine.finishing import card_so_far, finish
+from trainers.engine.loop.checkpoints import resume_point
+from trainers.engine.loop.trackers import report_to
+from trainers.engine.loop.training import Training
+from trainers.engine.loop.trl_arguments import trl_arguments
 from trainers.engine.models import load_model, load_tokenizer, lora_config, lora_of
+from trainers.engine.rows.encoding import ordered
 from trainers.engine.run import Outcome, Run
-from trainers.engine.trackers import report_to
-from trainers.engine.training import Training
-from trainers.engine.trl_arguments import trl_arguments
 
 if TYPE_CHECKING:
     from trainers.sft import Sft
 
-HELD = ("validation", "general", "probe")
+HELD = ("held_out", "general", "general_probe")
 """Sets on which the loss is measured, where they have rows."""
 
 
@@ -26,6 +27,7 @@ class Supervised(Training, SFTTrainer):
 
 def fine_tune(run: Run, settings: "Sft") -> Outcome:
     """Train to the end, from the last whole checkpoint where there is one; raises Stopped and InputError."""
+    disable_progress_bar()  # of the weights being loaded
     held = {name: rows for name in HELD if (rows := ordered(run.folder, name))}
     lora = lora_of(settings)
     tokenizer = load_tokenizer(run.tokenizer)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from trainers.engine.data import Rendered, Renderer, Unfit
-from trainers.engine.data_sets import Conversation, Unreadable
+from trainers.engine.rows.data_sets import Conversation, Unreadable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,8 +15,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from trainers.engine.launching.stopping import Stopped
 from trainers.engine.run import Run
-from trainers.engine.stopping import Stopped
 
 TOKENS = ("input_ids", "prompt_ids", "completion_ids")
 """Inputs that hold token ids, in the order of the text."""

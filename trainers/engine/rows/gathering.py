@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from schemas.settings import InputError
-from trainers.engine.chat_rows import first_asked
 from trainers.engine.data import Rendered, Renderer
-from trainers.engine.data_sets import Conversation, Opened, Split, Unreadable, general_probe
-from trainers.engine.encoding import Encoded, encode, put_in_order
-from trainers.engine.leaks import Leak, Text, shared
-from trainers.engine.mixture import Mix, mixed
-from trainers.engine.tally import Tally
+from trainers.engine.rows.chat_rows import first_asked
+from trainers.engine.rows.data_sets import Conversation, Opened, Split, Unreadable, general_probe
+from trainers.engine.rows.encoding import Encoded, encode, put_in_order
+from trainers.engine.rows.leaks import Leak, Text, shared
+from trainers.engine.rows.mixture import Mix, mixed
+from trainers.engine.rows.tally import Tally
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Say = Callable[[str], None]
-MEASURED = ("validation", "general")
+MEASURED = ("held_out", "general")
 """Held-out rows of the data sets to learn from, and of those replayed against forgetting."""
 SAMPLES = 2
 """Rendered rows that are shown."""
@@ -136,7 +136,7 @@ class HeldOut(NamedTuple):
     """Rows that are kept from training to measure the loss on."""
 
     rows: dict[str, int]
-    """Name of the set (validation, general, probe) -> rows that are measured."""
+    """Name of the set (held_out, general, general_probe) -> rows that are measured."""
     leaks: Sequence[Leak]
     """Conversations on both sides that refuse the run."""
     passed_over: int
@@ -158,7 +158,7 @@ def hold_out(sets: Sequence[Opened], renderer: Renderer, folder: Path, *, most: 
         name: _measure(folder, name, _sample(_held(some, alike), most, seed), renderer)
         for name, some in measured.items()
     }
-    rows["probe"] = _measure(folder, "probe", general_probe() if most else [], renderer)
+    rows["general_probe"] = _measure(folder, "general_probe", general_probe() if most else [], renderer)
     refused = [leak for leak in leaks if not _forgiven(leak)]
     return HeldOut({name: count for name, count in rows.items() if count}, refused, len(alike))
 

@@ -1,8 +1,8 @@
 """How a run is spread over processes: which profile, which batch maths, and the start of the processes.
 
 single          in this process
-ddp             python -m torch.distributed.run … -m trainers.engine.worker OUT
-zero2, zero3    python -m accelerate.commands.launch --config_file OUT/.run/launch.yaml -m trainers.engine.worker OUT
+ddp             python -m torch.distributed.run … -m trainers.engine.launching.worker OUT
+zero2, zero3    python -m accelerate.commands.launch --config_file OUT/.run/launch.yaml -m trainers.engine.launching.worker OUT
 """
 
 import codecs
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from schemas.settings import RECIPES, InputError
 from schemas.train_settings import Profile
-from trainers.engine.failures import out_of_memory, told_failure
+from trainers.engine.launching.failures import out_of_memory, told_failure
+from trainers.engine.launching.stopping import STOPPED, forget_requests, listening
+from trainers.engine.launching.worker import TALK, first_process, held_lifeline, trained
 from trainers.engine.run import Batches, Outcome, Run, Spread
-from trainers.engine.stopping import STOPPED, forget_requests, listening
-from trainers.engine.worker import TALK, first_process, held_lifeline, trained
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 AT_ONCE = Outcome(
     code=STOPPED, message="stopped at once; the same command with --resume goes on from the last checkpoint"
 )
@@ -220,7 +220,7 @@ def _in_children(run: Run) -> Outcome:
     recorded.unlink(missing_ok=True)
     talk.write_bytes(b"")
     with held_lifeline() as lifeline, log.open("wb") as file:
-        command = [sys.executable, *_launcher(run), "trainers.engine.worker", str(run.out), str(lifeline)]
+        command = [sys.executable, *_launcher(run), "trainers.engine.launching.worker", str(run.out), str(lifeline)]
         child = subprocess.Popen(  # noqa: S603
             command, env=_environment(run), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
         )

@@ -15,7 +15,8 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCont
 from transformers.utils.logging import disable_progress_bar
 from trl.trainer.utils import RepeatSampler
 
-from trainers.engine.checkpoints import (
+from trainers.engine.launching.stopping import Stopped, asked_to_stop
+from trainers.engine.loop.checkpoints import (
     Mark,
     keep_newest,
     refuse_others,
@@ -25,10 +26,9 @@ from trainers.engine.checkpoints import (
     whole_checkpoints,
     writing,
 )
-from trainers.engine.guards import Culprit, ask_all, is_finite, keep, not_finite
-from trainers.engine.progress import Progress
+from trainers.engine.loop.guards import Culprit, ask_all, is_finite, keep, not_finite
+from trainers.engine.loop.progress import Progress
 from trainers.engine.run import Run
-from trainers.engine.stopping import Stopped, asked_to_stop
 
 CARD = "README.md"
 PICKLE = "training_args.bin"

@@ -23,8 +23,8 @@ from builders.sources.formats.parts import part_of
 from builders.sources.tables import Table
 from schemas.settings import InputError
 from schemas.train_settings import DataChoice
-from trainers.engine.chat_rows import MESSAGES, Conversation, Layout, Unreadable, layout_of, messages_of
-from trainers.engine.chat_tables import Piece, Split, cut
+from trainers.engine.rows.chat_rows import MESSAGES, Conversation, Layout, Unreadable, layout_of, messages_of
+from trainers.engine.rows.chat_tables import Piece, Split, cut
 
 __all__ = ["Conversation", "Opened", "Split", "Unreadable", "general_probe", "open_data"]
 

@@ -8,7 +8,7 @@ from builders.engine.splits import CLUSTER_JACCARD, hashed
 from builders.sources.fields import id_of
 from builders.sources.raw_rows import AT_ONCE, rejected_of
 from builders.sources.tables import Table
-from trainers.engine.chat_rows import Conversation, Layout, Unreadable, first_asked, messages_of
+from trainers.engine.rows.chat_rows import Conversation, Layout, Unreadable, first_asked, messages_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.settings import BAD_INPUT
+from trainers.engine.launching.stopping import STOPPED
 from trainers.engine.run import Outcome, Run
-from trainers.engine.stopping import STOPPED
 
 FAILURE = re.compile(
     r"^ +rank +: (?P<rank>\d+) .*\n +exitcode +: (?P<code>-?\d+) .*\n +error_file: .*\n"

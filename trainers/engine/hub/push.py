@@ -17,9 +17,9 @@ from builders.engine.folder import CARD, replace_files
 from builders.engine.hub import Moved
 from builders.engine.push import check_visibility
 from schemas.settings import InputError
-from trainers.engine.model_files import PICKLE, PUSHED, Model, publishable
-from trainers.engine.model_repo import ModelHead, ModelRepo
-from trainers.engine.model_words import card_to_push, said
+from trainers.engine.hub.model_files import PICKLE, PUSHED, Model, publishable
+from trainers.engine.hub.model_repo import ModelHead, ModelRepo
+from trainers.engine.hub.model_words import card_to_push, said
 from trainers.engine.opening import TRAINING
 
 if TYPE_CHECKING:

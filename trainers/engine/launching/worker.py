@@ -1,4 +1,4 @@
-"""One process of a run of many; `launch` starts it: `python -m trainers.engine.worker OUT LIFELINE`.
+"""One process of a run of many; `launch` starts it: `python -m trainers.engine.launching.worker OUT LIFELINE`.
 
 Its stderr is .run/worker.log. What the first process says to people while it trains goes to .run/talk.log too, and the
 launcher prints that.
@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
+from trainers.engine.launching.stopping import STOPPED, Stopped
 from trainers.engine.run import Outcome, Run
-from trainers.engine.stopping import STOPPED, Stopped
 
 TALK = "talk.log"
 

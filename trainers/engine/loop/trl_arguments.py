@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from schemas.settings import InputError
-from trainers.engine.trackers import PRIVATE
+from trainers.engine.loop.trackers import PRIVATE
 
 FLAGS = {
     "output_dir": "--out",

@@ -9,8 +9,8 @@ from builders.engine.folder import CARD
 from cards.handwritten import BEGIN, Handwritten, Said, handwritten, with_handwritten
 from cards.model_card import KEYS
 from schemas.settings import InputError
-from trainers.engine.model_files import Model
-from trainers.engine.model_repo import ModelHead, ModelRepo
+from trainers.engine.hub.model_files import Model
+from trainers.engine.hub.model_repo import ModelHead, ModelRepo
 
 OURS = re.compile(r"(?:Model|Card of) run-[0-9a-f]{8}")
 """Titles of the commits that a push makes."""

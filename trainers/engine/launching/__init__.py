@@ -1,0 +1,1 @@
+"""How a run gets its processes, and how they stop together."""

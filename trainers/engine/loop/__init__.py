@@ -1,0 +1,1 @@
+"""What our trainers add around the training loop of TRL."""
