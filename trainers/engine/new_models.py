@@ -52,8 +52,8 @@ def make_new(kind: str, texts: Iterable[str], folder: Path, seed: int) -> None:
     The tokenizer has no chat template yet. Its vocabulary is smaller where the texts hold no more repeated pieces.
     """
     import torch
-    from transformers.utils.logging import disable_progress_bar
     import transformers
+    from transformers.utils.logging import disable_progress_bar
 
     tokenizer = _tokenizer(texts, SIZES[kind].vocabulary)
     with torch.random.fork_rng(devices=[]):
