@@ -70,6 +70,11 @@ class Preference(Row):
     rubric: str = ""
     """Name of the rubric it judged by."""
 
+    @property
+    def likeness(self) -> str:
+        """What is asked first: all pairs of a prompt, and of prompts like it, go to one split."""
+        return next((said.content for said in self.prompt if said.role == "user"), self.prompt[0].content)
+
     @model_validator(mode="after")
     def _better_is_better(self) -> Self:
         if self.prompt[-1].role == "assistant":

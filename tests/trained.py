@@ -4,20 +4,33 @@ A call of its own costs eight seconds of imports. `Warm` pays them once: a proce
 nothing else is forked for every command, and the fork is `python -m trainers.sft` from its first line to its exit code.
 """
 
+import atexit
+import contextlib
 import hashlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import ROOT, Outcome, outcome
+
+from builders.engine.folder import as_json
+from builders.engine.parquet import ParquetShards
+from builders.engine.release import hashes
+from schemas.base import Provenance
+from schemas.features import arrow_schema
+from schemas.instruction import Instruction
 
 COMMAND = "trainers.sft"
 IMPORTED = ("torch", "transformers", "trl", "peft", "deepspeed", "datasets", "pyarrow", "matplotlib", "tensorboard")
@@ -99,11 +112,11 @@ class Running:
         """Send it a signal; it must still be there."""
         os.kill(int((self.job / "pid").read_text()), number)
 
-    def until(self, happened: Any) -> bool:
+    def until(self, happened: Callable[[], bool]) -> bool:
         """Wait until `happened()`; False when the command ended before."""
         while not happened():
             if self.ended:
-                return bool(happened())
+                return happened()
             assert time.monotonic() < self._deadline, self.talk
             time.sleep(0.002)
         return True
@@ -122,7 +135,7 @@ class Warm:
         self._folder, self._jobs = folder, 0
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self._mother = subprocess.Popen(
-            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, text=True, cwd=folder
+            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=folder
         )
 
     def start(self, *flags: object, env: dict[str, str] | None = None) -> Running:
@@ -145,20 +158,32 @@ class Warm:
         return self.start(*flags, env=env).outcome()
 
     def close(self) -> None:
-        """Send the mother home."""
+        """Send the mother home, and whatever still runs with her."""
+        for job in self._folder.glob("job-*"):
+            if not (job / "code").exists():
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                    os.kill(int((job / "pid").read_text()), signal.SIGKILL)
         assert self._mother.stdin
         self._mother.stdin.close()
         self._mother.wait(30)
+        shutil.rmtree(self._folder)
 
 
-@contextmanager
-def warm(folder: Path) -> Iterator[Warm]:
-    """A `Warm` that is closed afterwards."""
-    commands = Warm(folder)
-    try:
-        yield commands
-    finally:
-        commands.close()
+@cache
+def commands() -> Warm:
+    """The one that all tests share."""
+    warm = Warm(Path(tempfile.mkdtemp(prefix="suwen-tests-")))
+    atexit.register(warm.close)
+    return warm
+
+
+def cold(*flags: object, env: dict[str, str] | None = None) -> Outcome:
+    """The command as users start it, imports and all."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(env or {})}
+    ended = subprocess.run(
+        [sys.executable, "-m", COMMAND, *map(str, flags)], env=environment, capture_output=True, text=True
+    )
+    return outcome(ended.returncode, ended.stderr, ended.stdout)
 
 
 @contextmanager
@@ -187,6 +212,45 @@ def in_words(ended: Outcome, code: int = 2) -> str:
 def weights(out: Path | str) -> str:
     """SHA-256 of the weights in a folder."""
     return hashlib.sha256(Path(out, "model.safetensors").read_bytes()).hexdigest()
+
+
+def release(name: str, splits: Mapping[str, Sequence[Instruction]], **stated: Any) -> Path:
+    """A release folder as a builder leaves it, with one config."""
+    folder = Path(name)
+    config = "distilled_instructions"
+    with ParquetShards(folder / config, arrow_schema(Instruction)) as shards:
+        for split, rows in splits.items():
+            for row in rows:
+                shards.add(split, row.record())
+    everything = [row.id for rows in splits.values() for row in rows]
+    manifest = {
+        "version": "1.0.0",
+        "content": hashlib.sha256(repr(everything).encode()).hexdigest(),
+        "config": config,
+        "builder": "distill_instructions",
+        "code_version": "0.1.0",
+        "settings": {"seed": 0},
+        "teachers": ["scripted@host"],
+        "prompts": {"ask": "a" * 64},
+        "ledger_digest": "d" * 64,
+        "rehearsal": any(row.provenance.rehearsal for rows in splits.values() for row in rows),
+        "files": dict(hashes(folder)),
+    }
+    (folder / "manifest.json").write_bytes(as_json({**manifest, **stated}))
+    return folder
+
+
+def instruction(number: int, **provenance: Any) -> Instruction:
+    """A consultation as a row of a release, under a licence unless `provenance` says otherwise."""
+    about = {"source": "seeds", "license": "cc-by-4.0", "teachers": ("scripted@host",), "cluster": f"c{number}"}
+    return Instruction(
+        key=f"seed-{number}",
+        department="消化内科",
+        role="患者",
+        instruction=asked(number),
+        output=answered(number),
+        provenance=Provenance(**{**about, **provenance}),
+    )
 
 
 def told(out: Path | str) -> dict[str, Any]:
@@ -241,8 +305,6 @@ def _become(order: dict[str, Any], job: Path) -> None:
     except SystemExit as ended:
         code = int(ended.code or 0)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 1
     sys.stdout.flush()

@@ -103,6 +103,8 @@ class ServedModel(NamedTuple):
     endpoint: Endpoint
     batch: bool = False
     """Asked in batches, at their price."""
+    temperature: float = 1.0
+    """Asked for at this sampling temperature, where the endpoint takes one."""
 
     @property
     def price(self) -> Price | None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import schemas
@@ -47,6 +47,8 @@ class Job:
     steps: Callable[[Workshop], Steps[Any]]
     speakers: tuple[str, ...] = ("teacher",)
     """Settings that name models; a builder reaches each by `ask(…, by=NAME)`."""
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    """Sampling temperature of a speaker; 1 for those that are not named."""
     prompts: tuple[PromptUse, ...] = ()
     plan: Callable[[], Plan] | None = None
     """What the run will ask at least; without it there is no --dry-run and no --pilot."""
@@ -60,7 +62,10 @@ def produce(settings: BuildSettings, job: Job) -> int:
         raise InputError("--dry-run, --pilot: this builder has no plan to show")
     if settings.dry_run and job.plan:
         return _dry_run(settings, job)
-    speakers = speakers_of(settings, job.speakers)
+    speakers = {
+        name: served._replace(temperature=job.temperatures.get(name, served.temperature))
+        for name, served in speakers_of(settings, job.speakers).items()
+    }
     _check_places(settings)
     _check_push(settings, speakers)
     try:

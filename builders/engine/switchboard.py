@@ -60,14 +60,12 @@ class Switchboard:
         ledger: Ledger,
         budget: Budget,
         watermark: int = 0,
-        temperature: float = 1.0,
     ) -> None:
         self.teachers = teachers
         self.ledger = ledger
         self.budget = budget
         self.watermark = watermark
         """Answers of the ledger that were there before this build; only these count as free."""
-        self.temperature = temperature
         self.tally = Tally()
         self.trouble = ""
         """Why nothing is being answered; empty as soon as something is."""
@@ -92,7 +90,7 @@ class Switchboard:
         optional: dict[str, Any] = {
             "max_tokens": endpoint.answer_limit,
             "max_completion_tokens": endpoint.answer_limit,
-            "temperature": self.temperature,
+            "temperature": served.temperature,
             "seed": sample,
         }
         request |= {name: value for name, value in optional.items() if name in endpoint.sends}

@@ -12,6 +12,7 @@ from typing import Any
 from builders.engine.rehearsal.claims import checked
 from builders.engine.rehearsal.clinician import doctor_turn
 from builders.engine.rehearsal.conversation import Conversation, Reply, conversation
+from builders.engine.rehearsal.judging import compared, marked
 from builders.engine.rehearsal.patient import patient_turn
 from builders.engine.rehearsal.rewriting import expanded, polished, rewritten
 from builders.prompts import prompt
@@ -22,6 +23,8 @@ WRITERS: Mapping[str, Callable[..., str | dict[str, Any]]] = {
     "polish_answer": polished,
     "rewrite_doctor": rewritten,
     "expand_dialogue": expanded,
+    "judge_answers": marked,
+    "judge_pair": compared,
 }
 SPEAKERS: Mapping[str, Callable[[Conversation], Reply]] = {
     "simulate_patient": patient_turn,

@@ -10,6 +10,7 @@ from typing import Any
 
 from builders.engine.rehearsal.answering import answer
 from builders.engine.rehearsal.asking import triplets
+from builders.engine.rehearsal.policy import sampled
 from builders.engine.rehearsal.prompted import prompt_of, written_for
 from schemas.settings import InputError
 from schemas.taxonomy import Taxonomy, load_taxonomy
@@ -47,6 +48,8 @@ def reply(request: Mapping[str, Any], *, length: int | None = None, obey: bool =
         schema = form["schema"]
         made = instance(schema, schema.get("$defs", {}), random.Random(seed), messages[-1]["content"])
         return json.dumps(made, ensure_ascii=False)
+    if not data:
+        return sampled(messages[-1]["content"], sample=request.get("seed"), seed=seed, length=length)
     question = str(data.get("instruction") or next(iter(data.values()), messages[-1]["content"]))
     return answer(instruction=question, input=str(data.get("input", "")), seed=seed, length=length)
 
