@@ -282,6 +282,17 @@ def test_a_second_run_asks_nothing_and_leaves_every_byte():
     assert files_of(Path("set")) == before
 
 
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes():
+    source = toyhom("answers.csv", many(20))
+    rank("--data", source, *REHEARSED, "--ledger", "whole.db", "--out", "whole")
+    stopped = rank("--data", source, *REHEARSED, "--at-once", 2, "--max-total-tokens", 40_000)
+    assert stopped.code == 4, stopped.talk
+    assert 0 < stopped.said["calls"] < 120
+    resumed = rank("--data", source, *REHEARSED)
+    assert resumed.said["calls"] == 120 - stopped.said["calls"]
+    assert files_of(Path("set")) == files_of(Path("whole"))
+
+
 def test_the_plan_counts_k_answers_and_two_readings_a_prompt():
     planned = rank("--data", toyhom("answers.csv", many(20)), *REHEARSED, "--dry-run", "--answers", 5)
     assert planned.said["calls"] == 20 * (5 + 2)

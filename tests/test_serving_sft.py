@@ -20,29 +20,23 @@ from conftest import ROOT, outcome
 for package in ("torch", "trl", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason=f"needs {package}: the extra `train` and transformers[serving]")
 
-STOMACH, GOUT, DIET = "胃疼三天了怎么办？", "痛风怎么预防？", "要忌口吗？"
+STOMACH, GOUT, WHERE = "胃疼三天了怎么办？", "痛风怎么预防？", "挂什么科？"
+SENT_ON = (
+    (STOMACH, "先做胃镜，再按结果用药。", WHERE, "请挂消化内科。"),
+    (GOUT, "少喝啤酒，多喝水。", WHERE, "请挂风湿免疫科。"),
+    ("孩子发烧三十九度怎么办？", "先物理降温，再查血常规。", WHERE, "请挂儿科。"),
+    ("牙龈出血怎么办？", "先洗牙，再查凝血。", WHERE, "请挂口腔科。"),
+)
+"""Patient and doctor in turn. All ask the same at last: only what was said before tells their answers apart."""
 LEARNT = (
-    (STOMACH, "先做胃镜，再按结果用药。"),
-    (GOUT, "少喝啤酒，多喝水。"),
-    ("孩子发烧三十九度怎么办？", "先物理降温，再查血常规。"),
+    *SENT_ON,
     ("血压高要一直吃药吗？", "要规律服药，每天量血压。"),
     ("最近总是失眠怎么办？", "睡前少看手机，两周不好请就诊。"),
     ("膝盖上下楼疼是什么病？", "可能是骨关节炎，请先拍片。"),
     ("咳嗽有黄痰怎么办？", "请查血象和胸片。"),
-    ("牙龈出血怎么办？", "先洗牙，再查凝血。"),
-    (STOMACH, "先做胃镜，再按结果用药。", DIET, "少吃辣，别喝酒。"),
-    (GOUT, "少喝啤酒，多喝水。", DIET, "别吃海鲜和内脏。"),
 )
-"""Patient and doctor in turn. Two ask the same at last: only what was said before tells their answers apart."""
-DEPARTMENTS = (
-    (STOMACH, "请挂消化内科。"),
-    (GOUT, "请挂风湿免疫科。"),
-    ("孩子发烧三十九度怎么办？", "请挂儿科。"),
-    ("牙龈出血怎么办？", "请挂口腔科。"),
-    (STOMACH, "请挂消化内科。", DIET, "请问营养科。"),
-    (GOUT, "请挂风湿免疫科。", DIET, "请问风湿科。"),
-)
-"""The same patients, sent to a department."""
+AT_ONCE = tuple((asked, where, "怎么办？", told) for asked, told, _, where in SENT_ON)
+"""The same patients, sent on before they are told anything."""
 PAST_ANY_ANSWER = 400
 SECONDS_TO_START = 90  # it imports torch
 
@@ -58,6 +52,7 @@ def trained(out, said, *flags):
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     told = outcome(ended.returncode, ended.stderr, ended.stdout)
     assert told.code == 0, told.talk
+    print(told.talk[-700:])
     assert told.said["loss"] < 0.05, told.talk
     return out
 
@@ -111,33 +106,32 @@ def tokens(out, text):
 def test_a_served_model_says_what_it_learnt_and_stops():
     out = trained("build/sft", LEARNT, "--model", "new:tiny", "--template", "chatml", "--max-steps", "120")
     first = f"<|im_start|>user\n{STOMACH}<|im_end|>\n<|im_start|>assistant\n"
-    then = f"{LEARNT[0][1]}<|im_end|>\n<|im_start|>user\n{DIET}<|im_end|>\n<|im_start|>assistant\n"
+    then = f"先做胃镜，再按结果用药。<|im_end|>\n<|im_start|>user\n{WHERE}<|im_end|>\n<|im_start|>assistant\n"
     with served(out) as ask:
         assert ask(STOMACH) == ("先做胃镜，再按结果用药。", "stop", tokens(out, first))
-        assert ask(*LEARNT[-2][:3]) == ("少吃辣，别喝酒。", "stop", tokens(out, first + then))
-        assert ask(*LEARNT[-1][:3])[:2] == ("别吃海鲜和内脏。", "stop")
+        assert ask(*SENT_ON[0][:3]) == ("请挂消化内科。", "stop", tokens(out, first + then))
+        assert ask(*SENT_ON[1][:3])[:2] == ("请挂风湿免疫科。", "stop")
         assert ask(STOMACH, most=2)[1] == "length"
 
 
 @pytest.mark.slow
 def test_a_model_of_huatuogpts_template_is_served_with_it():
-    out = trained("build/huatuo", LEARNT, "--model", "new:tiny", "--template", "huatuo", "--max-steps", "150")
+    out = trained("build/huatuo", SENT_ON, "--model", "new:tiny", "--template", "huatuo", "--max-steps", "200")
     opening = "以下是患者与医疗助手华佗GPT的对话。患者问诊时，助手给出准确、详细、温暖的建议；患者提出其他要求时，助手给出有用、详细、礼貌的回答。 "
     first = f"{opening}<病人>：{STOMACH} <HuatuoGPT>："
-    then = f"{LEARNT[0][1]}<|im_end|> <病人>：{DIET} <HuatuoGPT>："
+    then = f"先做胃镜，再按结果用药。<|im_end|> <病人>：{WHERE} <HuatuoGPT>："
     with served(out) as ask:
         assert ask(STOMACH) == ("先做胃镜，再按结果用药。", "stop", tokens(out, first))
-        assert ask(*LEARNT[-2][:3]) == ("少吃辣，别喝酒。", "stop", tokens(out, first + then))
-        assert ask(*LEARNT[-1][:3])[:2] == ("别吃海鲜和内脏。", "stop")
+        assert ask(*SENT_ON[0][:3]) == ("请挂消化内科。", "stop", tokens(out, first + then))
+        assert ask(*SENT_ON[1][:3])[:2] == ("请挂风湿免疫科。", "stop")
 
 
 @pytest.mark.slow
 def test_adapters_folded_into_their_base_are_served_like_any_model():
     base = trained("build/sft", LEARNT, "--model", "new:tiny", "--template", "chatml", "--max-steps", "120")
-    flags = ["--model", base, "--lora", "16", "--merge", "--max-steps", "150"]
-    out = trained("build/lora", DEPARTMENTS, *flags)
+    out = trained("build/lora", AT_ONCE, "--model", base, "--lora", "16", "--merge", "--max-steps", "120")
     assert not list(Path(out).glob("adapter*"))
     with served(out) as ask:
         assert ask(STOMACH)[:2] == ("请挂消化内科。", "stop")
-        assert ask(*DEPARTMENTS[-2][:3])[:2] == ("请问营养科。", "stop")
-        assert ask(*DEPARTMENTS[-1][:3])[:2] == ("请问风湿科。", "stop")
+        assert ask(GOUT)[:2] == ("请挂风湿免疫科。", "stop")
+        assert ask(*AT_ONCE[1][:3])[:2] == ("少喝啤酒，多喝水。", "stop")

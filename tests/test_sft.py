@@ -198,7 +198,11 @@ def test_the_card_of_a_checkpoint_says_that_it_is_unfinished(doctor):
 
 
 def test_people_hear_of_checks_plan_and_end_and_of_nothing_else(doctor):
-    for words in ("ok       rows      ", "sample 1, under the loss", "plan: 6 steps of 8 = 4 x 2 accumulated x 1 processes"):
+    for words in (
+        "ok       rows      ",
+        "sample 1, under the loss",
+        "plan: 6 steps of 8 = 4 x 2 accumulated x 1 processes",
+    ):
         assert words in doctor.ended.talk
     assert "step 6/6" in doctor.ended.talk
     assert "Warning" not in doctor.ended.talk
@@ -232,7 +236,10 @@ def mixed(home) -> Trained:
     """A quarter of general rows, which have a validation split of their own."""
     clinic("medicine/train.jsonl", 45)
     clinic("medicine/validation.jsonl", 5, first=45)
-    general = [[Message("user", f"{city}有什么好玩的？"), Message("assistant", f"{city}的老城和博物馆值得一看。")] for city in CITIES]
+    general = [
+        [Message("user", f"{city}有什么好玩的？"), Message("assistant", f"{city}的老城和博物馆值得一看。")]
+        for city in CITIES
+    ]
     rows = [{"messages": [one.told() for one in said]} for said in general]
     clinic("belle/train.jsonl", rows[:22])
     clinic("belle/valid.jsonl", rows[22:])
@@ -265,21 +272,26 @@ def test_general_rows_are_measured_before_and_after_beside_the_probe(mixed):
 
 
 def test_a_dry_run_prints_what_it_found_and_writes_nothing(home, tmp_path):
+    """As users start it, imports and all."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     before = files_of(home)
-    flags = ("--data", "medicine", "--max-steps", 2, "--out", "dry", "--dry-run")
-    ended = commands()(*SMALL, *flags, env={"TMPDIR": str(scratch)})
-    assert ended.code == 0, ended.talk
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(scratch)}
+    flags = (*SMALL, "--data", "medicine", "--max-steps", 2, "--out", "dry", "--dry-run")
+    command = [sys.executable, "-m", "trainers.sft", *map(str, flags)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
     assert files_of(home) == before
     assert not Path("dry").exists()
     assert not list(scratch.iterdir())
     for check in ("rows", "template", "left out", "lengths", "held out", "leaks", "memory"):
-        assert f"ok       {check}" in ended.talk
+        assert f"ok       {check}" in ended.stderr
     for number in (1, 2):
-        assert f"sample {number}, under the loss" in ended.talk
-    assert f"<|im_start|>assistant\n    【{answered(0)}<|im_end|>】" in ended.talk
-    assert (ended.said["dry_run"], ended.said["steps"], ended.said["rows"]) == (True, 2, 45)
+        assert f"sample {number}, under the loss" in ended.stderr
+    assert f"<|im_start|>assistant\n    【{answered(0)}<|im_end|>】" in ended.stderr
+    said = json.loads(ended.stdout.splitlines()[-1])
+    assert (said["dry_run"], said["steps"], said["rows"]) == (True, 2, 45)
+    assert ended.stdout.splitlines()[:-1] == []  # data to stdout, talk to stderr
 
 
 def test_adapters_are_saved_alone_and_merged_they_are_base_plus_adapters(home, doctor):
@@ -304,8 +316,20 @@ def test_adapters_are_saved_alone_and_merged_they_are_base_plus_adapters(home, d
     assert torch.allclose(apart, together, atol=1e-4)
     assert not torch.allclose(before, together, atol=1e-3)
     for run in (adapters, merged):
+        assert re.search(r"\| trained \| LoRA of rank 4, (an adapter|merged into the weights) \|", run.card)
         assert "rows.jsonl@" in run.card  # what the base had learnt from
         assert told(run.out)["facts"]["earlier_data"]
+
+
+def test_adapters_of_a_model_made_on_the_spot_have_a_base_to_stand_on(home):
+    """Whoever gets the folder can load them, or the command refuses what nobody could."""
+    ended = commands()(*SMALL, "--data", "medicine", "--lora", 4, "--max-steps", 1, "--eval-rows", 0, "--out", "alone")
+    if ended.code == 2:
+        assert "--merge" in ended.talk.splitlines()[-1]
+        return
+    assert ended.code == 0, ended.talk
+    base = json.loads(Path("alone/adapter_config.json").read_text())["base_model_name_or_path"]
+    assert Path("alone", base, "config.json").exists() or Path(base, "config.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -320,6 +344,13 @@ def rehearsed(home) -> Trained:
     )
     data = ("--data", "build/tiny/instructions")
     return train(Path("rehearsed"), "--recipe", "tiny", *data, "--max-length", 1024, "--max-steps", 2)
+
+
+def test_flags_win_over_the_recipe_and_the_recipe_over_defaults(rehearsed):
+    settings = told(rehearsed.out)["facts"]["settings"]
+    assert (settings["learning_rate"], settings["epochs"], settings["max_steps"]) == (4e-3, 3.0, 2)
+    assert settings["data"] == ["instructions"]
+    assert "save every" not in rehearsed.card
 
 
 def test_a_model_of_rehearsal_rows_says_so_everywhere(rehearsed):
@@ -347,13 +378,6 @@ def test_a_run_that_could_never_be_pushed_is_refused_before_it_trains(rehearsed,
     assert not Path("never/training.json").exists()
 
 
-def test_the_recipe_for_small_things_fits_what_the_builders_make(rehearsed):
-    ended = commands()("--recipe", "tiny", "--data", "build/tiny/instructions", "--out", "dry", "--dry-run")
-    assert ended.code == 0, ended.talk
-    assert ended.said["rows"] == rehearsed.ended.said["rows"]
-    assert "sample 2, under the loss" in ended.talk
-
-
 def test_a_finished_model_is_pushed_by_the_same_command_and_not_trained_again(home):
     rows = [instruction(number) for number in range(24)]
     release("licensed", {"train": rows[:20], "validation": rows[20:]})
@@ -376,17 +400,6 @@ def test_a_finished_model_is_pushed_by_the_same_command_and_not_trained_again(ho
         assert again.code == 0, again.talk
         assert again.said["pushed"]["made"] is False
         assert len(hub.models[REPO].commits) == commits
-
-
-def test_the_command_as_users_start_it_says_one_line_on_stdout(home, mixed):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    flags = [*map(str, mixed.flags), "--dry-run"]
-    flags[flags.index("mixed")] = "dry"
-    command = [sys.executable, "-m", "trainers.sft", *flags]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert len(ended.stdout.splitlines()) == 1
-    assert json.loads(ended.stdout)["rows"] == 60
 
 
 @pytest.mark.slow

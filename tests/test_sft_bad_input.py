@@ -291,6 +291,17 @@ def test_rows_that_cannot_be_read_are_counted_with_their_reason_and_the_rest_is_
         assert f"rows.jsonl: row {number}: " in ended.talk
 
 
+def test_held_out_rows_that_cannot_be_measured_are_told(home, tmp_path):
+    with at_home(tmp_path):
+        clinic("rows/train.jsonl", 40)
+        held_out = [consultation(100), {"messages": [Message("user", "只有问题").told()]}, consultation(101)]
+        clinic("rows/validation.jsonl", held_out)
+        ended = commands()(*SMALL, "--data", "rows", "--dry-run", "--max-steps", 2)
+    assert ended.code == 0, ended.talk
+    assert "ok       held out  2 held-out rows" in ended.talk
+    assert "validation.jsonl: row 2" in ended.talk
+
+
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("*.toml")))
 def test_the_table_of_every_recipe_is_a_command_line(recipe):
     settings = parse(Sft, ["--recipe", recipe])

@@ -26,8 +26,8 @@ from trained import (  # noqa: E402
     weights,
 )
 
-FLAGS = (*SMALL, "--data", "rows.jsonl", "--epochs", 2, "--save-every", 4, "--eval-rows", 4)
-"""90 rows in steps of 8: 12 steps an epoch, 24 in all."""
+FLAGS = (*SMALL, "--data", "rows.jsonl", "--batch", 4, "--epochs", 2, "--save-every", 4, "--eval-every", 24)
+"""46 rows in steps of 4: 12 steps an epoch, 24 in all."""
 OF_A_CLOCK = ("seconds", "tokens_per_second", "path")
 
 
@@ -35,7 +35,7 @@ OF_A_CLOCK = ("seconds", "tokens_per_second", "path")
 def home(tmp_path_factory) -> Iterator[Path]:
     """A folder for all runs of this file."""
     with at_home(tmp_path_factory.mktemp("sft")) as folder:
-        clinic("rows.jsonl", 96)
+        clinic("rows.jsonl", 48)
         yield folder
 
 
@@ -103,7 +103,7 @@ def test_ctrl_c_in_both_epochs_changes_nothing_of_the_end(undisturbed):
     other = in_words(run("twice", "--resume", "--learning-rate", 1e-3))
     assert "--out twice: holds an unfinished run of other data or settings" in other
     kept = Path("rows.jsonl").read_bytes()
-    clinic("rows.jsonl", 95)
+    clinic("rows.jsonl", 47)
     changed = in_words(run("twice", "--resume"))
     assert "--out twice: holds an unfinished run of other data or settings" in changed
     Path("rows.jsonl").write_bytes(kept)
@@ -190,11 +190,11 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_batch_is_kept(undisturbed
     assert not Path("broken/model.safetensors").exists()
     kept = json.loads(Path("broken/.run/not_finite_rank0.json").read_text(encoding="utf-8"))
     assert f"step {kept['step']}: the {kept['what']}" in said
-    answers = {f"{answered(number)}<|im_end|>" for number in range(96)}
+    answers = {f"{answered(number)}<|im_end|>" for number in range(48)}
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained("broken/.run/tokenizer")
-    assert len(kept["sequences"]) in (4, 8)
+    assert len(kept["sequences"]) == 4
     for sequence in kept["sequences"]:
         learnt = tokenizer.decode([label for label in sequence["labels"] if label != -100])
         assert learnt in answers
@@ -203,8 +203,9 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_batch_is_kept(undisturbed
 
 def test_another_model_of_the_same_name_is_another_run(undisturbed):
     """A base is what its weights are: two folders called `base` are two models."""
-    for place, source in (("one", "undisturbed"), ("other", "undisturbed")):
-        shutil.copytree(source, Path(place, "base"), ignore=shutil.ignore_patterns(".run", "checkpoint-*", "training.json"))
+    of_a_run = shutil.ignore_patterns(".run", "checkpoint-*", "training.json")
+    for place in ("one", "other"):
+        shutil.copytree("undisturbed", Path(place, "base"), ignore=of_a_run)
     from safetensors.torch import load_file, save_file
 
     halved = {name: weight / 2 for name, weight in load_file("other/base/model.safetensors").items()}

@@ -36,7 +36,7 @@ COMMAND = "trainers.sft"
 IMPORTED = ("torch", "transformers", "trl", "peft", "deepspeed", "datasets", "pyarrow", "matplotlib", "tensorboard")
 LONGEST = 240.0
 """Seconds a command may take before a test gives up on it."""
-SMALL = ("--model", "new:tiny", "--max-length", 192, "--batch", 8, "--micro-batch", 4, "--learning-rate", 4e-3)
+SMALL = ("--model", "new:tiny", "--max-length", 256, "--batch", 8, "--micro-batch", 4, "--learning-rate", 4e-3)
 SMALL += ("--track", "none")
 
 COMPLAINTS = ("胃疼", "头晕", "咳嗽", "失眠", "心慌", "腰痛", "便秘", "皮疹", "耳鸣", "乏力", "反酸", "关节痛")
@@ -135,7 +135,12 @@ class Warm:
         self._folder, self._jobs = folder, 0
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self._mother = subprocess.Popen(
-            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=folder
+            [sys.executable, __file__],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            cwd=folder,
         )
 
     def start(self, *flags: object, env: dict[str, str] | None = None) -> Running:

@@ -31,7 +31,8 @@ def inputs_of(where: str, split: Wanted) -> list[str]:
     if Path(where).is_file() or files_of_lines(where):
         return [where]
     files = {str(file.path): file.name for file in data_files(where)}
-    return _of_split(where, files, split) if any(map(split_of, files.values())) else [where]
+    chosen = _of_split(where, files, split)
+    return chosen if len(chosen) < len(files) else [where]
 
 
 def has_messages(inputs: Iterable[str]) -> bool:
