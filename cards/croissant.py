@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cards.facts import MESSAGES, DatasetFacts
+from cards.facts import SAID, DatasetFacts
 from cards.words import limits_of, title
 
 CONTEXT = {
@@ -49,7 +49,7 @@ CONTEXT = {
 def croissant(facts: DatasetFacts, version: str, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """JSON-LD of one config. `files`: name within the config's folder -> {"sha256", "bytes"}."""
     build = facts.build
-    texts = [lengths.column for lengths in facts.lengths if lengths.column != MESSAGES]  # these are no text
+    texts = [lengths.column for lengths in facts.lengths if lengths.column not in SAID]  # these are no text
     columns = ["id", "key", *texts, *facts.shares]
     return {
         "@context": CONTEXT,

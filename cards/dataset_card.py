@@ -48,7 +48,13 @@ def metadata(facts: DatasetFacts) -> str:
         size_categories=[next((name for limit, name in SIZES if facts.rows < limit), "n>10M")],
         source_datasets=["original"],
         task_categories=["text-generation", "question-answering"],
-        tags=["medical", *["synthetic"] * made, "sft", "suwen", *(["rehearsal"] if facts.rehearsal else [])],
+        tags=[
+            "medical",
+            *["synthetic"] * made,
+            "preference" if _preferences(facts) else "sft",
+            "suwen",
+            *(["rehearsal"] if facts.rehearsal else []),
+        ],
         configs=[{"config_name": build.config, "default": True, "data_files": files}],
     )
     return str(data.to_yaml()).rstrip() + "\n"
@@ -80,7 +86,9 @@ def _head(facts: DatasetFacts, version: str, history: str) -> str:
     made = f"{facts.rows:,} rows made by `{build.builder}` (suwen {build.code_version})"
     spent = f"{build.calls:,} calls, {build.tokens_in:,} tokens in, {build.tokens_out:,} out, {_money(build.usd)}"
     lines.append(
-        f"{made} with {', '.join(build.teachers)}: {spent}." if build.calls else f"{made}; no model was asked."
+        f"{made} with {', '.join(dict.fromkeys(build.teachers))}: {spent}."
+        if build.calls
+        else f"{made}; no model was asked."
     )
     if history:
         lines += ["", f"Rows {history}."]
@@ -91,16 +99,21 @@ def _money(usd: float | None) -> str:
     return "price unknown" if usd is None else f"${usd:.4f}"
 
 
+def _preferences(facts: DatasetFacts) -> bool:
+    return "chosen" in facts.build.columns
+
+
 def _loading(facts: DatasetFacts) -> str:
     config = facts.build.config
     split = next(iter(facts.splits))
+    trained = "`prompt`, `chosen` and `rejected` are" if _preferences(facts) else "`messages` is"
     return "\n".join(
         [
             "## Load it",
             "",
             "```python",
             "import datasets, polars",
-            f'rows = datasets.load_dataset("PATH_OR_REPO", "{config}", split="{split}")   # `messages` is what trainers read',
+            f'rows = datasets.load_dataset("PATH_OR_REPO", "{config}", split="{split}")   # {trained} what trainers read',
             f'table = polars.read_parquet("PATH/{config}/*.parquet")',
             "```",
         ]

@@ -9,9 +9,10 @@ from schemas.base import PromptUse, Record
 if TYPE_CHECKING:
     import polars
 
-NOT_MEASURED = {"id", "key", "origin", "form"}
+NOT_MEASURED = {"id", "key", "origin", "form", "group"}
 MESSAGES = "messages"
-"""The column of a conversation; what it says is measured as a whole."""
+SAID = (MESSAGES, "prompt", "chosen", "rejected")
+"""Columns of chat messages; what they say is measured as a whole."""
 LABELS = 200
 LABEL_CHARS = 40
 """A column is one of labels when it has at most so many different values, none of them longer than this."""
@@ -159,13 +160,12 @@ def _lengths(rows: "polars.LazyFrame", column: str) -> Lengths:
 
 
 def _said(rows: "polars.LazyFrame") -> tuple[Lengths, ...]:
-    """Characters of all messages of a row together, where rows have messages."""
+    """Characters of all messages of a row together, for every column of messages."""
     import polars as pl
 
-    if MESSAGES not in rows.collect_schema():
-        return ()
-    contents = pl.col(MESSAGES).list.eval(pl.element().struct.field("content")).list.join("")
-    return (_lengths(rows.select(contents.alias(MESSAGES)), MESSAGES),)
+    there = [name for name in SAID if name in rows.collect_schema()]
+    contents = {name: pl.col(name).list.eval(pl.element().struct.field("content")).list.join("") for name in there}
+    return tuple(_lengths(rows.select(text.alias(name)), name) for name, text in contents.items())
 
 
 def _share(rows: "polars.LazyFrame", column: str) -> dict[str, int]:
