@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     )
     command: ClassVar[str]
     """Module name of the command; also the recipe table it reads."""
+    whole: ClassVar[tuple[str, ...]] = ()
+    """Repeatable settings whose values may hold commas: a flag is one value, where others are split at commas."""
 
     recipe: str | None = None
     """Read settings from this recipe: a TOML file, or the name of a published run. Flags win over it."""
@@ -190,12 +192,28 @@ def parse(family: type[S], arguments: Sequence[str]) -> S:
         raise InputError(
             f"recipe {recipe}: [{family.command}] has no setting {unknown[0]!r}{_nearest(unknown[0], family)}"
         )
+    rest, whole = _taken_whole(arguments, family.whole)
     try:
-        return family(_cli_parse_args=list(arguments), _cli_prog_name=_program(), **values)
+        return family(_cli_parse_args=rest, _cli_prog_name=_program(), **values | whole)
     except ValidationError as wrong:
         raise InputError("; ".join(_flag_error(error) for error in wrong.errors())) from None
     except SettingsError as wrong:
         raise InputError(_parser_error(str(wrong), family)) from None
+
+
+def _taken_whole(arguments: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The values of flags that are not split at commas, and all other arguments."""
+    flags = {"--" + name.replace("_", "-"): name for name in names}
+    rest: list[str] = []
+    taken: dict[str, list[str]] = {}
+    waiting = iter(arguments)
+    for argument in waiting:
+        flag, equals, value = argument.partition("=")
+        if flag not in flags or (not equals and (value := next(waiting, "")) == ""):
+            rest.append(argument)
+        else:
+            taken.setdefault(flags[flag], []).append(value)
+    return rest, taken
 
 
 def _program() -> str:
@@ -250,8 +268,10 @@ def _recipe_of(arguments: Sequence[str]) -> str | None:
 
 
 def _flag_error(error: Any) -> str:
-    flag = "--" + str(error["loc"][0]).replace("_", "-") if error["loc"] else "settings"
     message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message  # of several settings together; it names them
+    flag = "--" + str(error["loc"][0]).replace("_", "-")
     got = "" if "got" in message or error["type"] == "missing" else f", got {error['input']!r}"
     return f"{flag}: {message}{got}"
 

@@ -5,9 +5,9 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.base import Record
 from schemas.settings import Settings
@@ -72,8 +72,7 @@ def _share(text: str | None, value: str) -> float | None:
 class TrainSettings(Settings):
     """The flags that every trainer shares."""
 
-    data_flags: ClassVar[tuple[str, ...]] = ("data",)
-    """Settings that name data sets."""
+    whole: ClassVar[tuple[str, ...]] = ("data", "set")
 
     model: str
     """Model to start from: a folder, ORG/NAME[@REVISION] on the Hub, or new:tiny, new:100m made on the spot from the data."""
@@ -117,6 +116,8 @@ class TrainSettings(Settings):
     """Processes, one a GPU; default: all GPUs of this machine. On a CPU, as many as said."""
     gpu_memory: float | None = Field(default=None, gt=0)
     """GiB a GPU has, for the estimate; default: what the GPUs here have. Too little is refused."""
+    rows_license: str = ""
+    """Licence of rows that state none, where you know it, e.g. cc-by-4.0; a model of unlicensed rows is not pushed."""
     set: tuple[str, ...] = ()
     """Anything else TRL or transformers can be told, repeatable: trl.FIELD=VALUE, e.g. trl.adam_beta2=0.95."""
     save_every: int = Field(default=200, gt=0)
@@ -138,11 +139,18 @@ class TrainSettings(Settings):
 
     @field_validator("data")
     @classmethod
-    def _data_can_be_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _shares_add_up(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         shares = sum(choice.share or 0.0 for choice in map(data_choice, value))
         if shares > 1 + 1e-9:
             raise ValueError(f"the shares add up to {shares:g}, more than 1")
         return value
+
+    @model_validator(mode="after")
+    def _adapters_are_asked_for(self) -> Self:
+        for name in ("lora_targets", "lora_dropout"):
+            if self.lora is None and getattr(self, name):
+                raise ValueError(f"--{name.replace('_', '-')} says how adapters are made; --lora RANK asks for them")
+        return self
 
     @field_validator("set")
     @classmethod

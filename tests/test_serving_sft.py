@@ -45,14 +45,13 @@ def trained(out, said, *flags):
     """A model fine-tuned on `said` until it knows it by heart, by the command line; it lies in ./OUT."""
     rows = Path(f"{Path(out).name}.jsonl")
     rows.write_text("".join(json.dumps({"messages": turns(one)}, ensure_ascii=False) + "\n" for one in said))
-    by_heart = ["--learning-rate", "3e-3", "--batch", "10", "--micro-batch", "10", "--max-length", "256"]
+    by_heart = ["--learning-rate", "3e-3", "--batch", "10", "--micro-batch", "10", "--max-length", "512"]
     aside = ["--eval-rows", "0", "--track", "none", "--save-every", "1000"]
     command = [sys.executable, "-m", "trainers.sft", "--data", str(rows), "--out", out, *by_heart, *aside, *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     told = outcome(ended.returncode, ended.stderr, ended.stdout)
     assert told.code == 0, told.talk
-    print(told.talk[-700:])
     assert told.said["loss"] < 0.05, told.talk
     return out
 
@@ -104,7 +103,7 @@ def tokens(out, text):
 
 
 def test_a_served_model_says_what_it_learnt_and_stops():
-    out = trained("build/sft", LEARNT, "--model", "new:tiny", "--template", "chatml", "--max-steps", "120")
+    out = trained("build/sft", LEARNT, "--model", "new:tiny", "--template", "chatml", "--max-steps", "100")
     first = f"<|im_start|>user\n{STOMACH}<|im_end|>\n<|im_start|>assistant\n"
     then = f"先做胃镜，再按结果用药。<|im_end|>\n<|im_start|>user\n{WHERE}<|im_end|>\n<|im_start|>assistant\n"
     with served(out) as ask:
@@ -116,7 +115,7 @@ def test_a_served_model_says_what_it_learnt_and_stops():
 
 @pytest.mark.slow
 def test_a_model_of_huatuogpts_template_is_served_with_it():
-    out = trained("build/huatuo", SENT_ON, "--model", "new:tiny", "--template", "huatuo", "--max-steps", "200")
+    out = trained("build/huatuo", LEARNT, "--model", "new:tiny", "--template", "huatuo", "--max-steps", "100")
     opening = "以下是患者与医疗助手华佗GPT的对话。患者问诊时，助手给出准确、详细、温暖的建议；患者提出其他要求时，助手给出有用、详细、礼貌的回答。 "
     first = f"{opening}<病人>：{STOMACH} <HuatuoGPT>："
     then = f"先做胃镜，再按结果用药。<|im_end|> <病人>：{WHERE} <HuatuoGPT>："
@@ -128,8 +127,8 @@ def test_a_model_of_huatuogpts_template_is_served_with_it():
 
 @pytest.mark.slow
 def test_adapters_folded_into_their_base_are_served_like_any_model():
-    base = trained("build/sft", LEARNT, "--model", "new:tiny", "--template", "chatml", "--max-steps", "120")
-    out = trained("build/lora", AT_ONCE, "--model", base, "--lora", "16", "--merge", "--max-steps", "120")
+    base = trained("build/sft", LEARNT, "--model", "new:tiny", "--template", "chatml", "--max-steps", "100")
+    out = trained("build/lora", AT_ONCE, "--model", base, "--lora", "16", "--merge", "--max-steps", "100")
     assert not list(Path(out).glob("adapter*"))
     with served(out) as ask:
         assert ask(STOMACH)[:2] == ("请挂消化内科。", "stop")

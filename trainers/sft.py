@@ -7,9 +7,9 @@
 A preflight refuses what would teach something wrong; --dry-run stops behind it.
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.settings import run_command
 from schemas.train_settings import TrainSettings
@@ -31,6 +31,14 @@ class Sft(TrainSettings):
     """Held-out conversations to measure the loss on; 0 for none."""
     eval_every: int | None = Field(default=None, gt=0)
     """Steps between measurements of the held-out loss; default: as --save-every. Before and after training in any case."""
+
+    @model_validator(mode="after")
+    def _there_is_something_to_merge(self) -> Self:
+        if self.merge and self.lora is None:
+            raise ValueError("--merge folds adapters into the weights; --lora RANK asks for them")
+        if self.lora is not None and not self.merge and self.model.startswith("new:"):
+            raise ValueError(f"--lora: adapters need the base they were made on, and {self.model} is not kept; add --merge")
+        return self
 
 
 def main(settings: Sft) -> int:

@@ -4,6 +4,7 @@ prepare()  →  Run      →  launch, perhaps in many processes  →  Outcome  �
            →  Outcome  (a dry run; or OUT holds the finished model already)
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -49,6 +50,8 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
             outcome = ready if isinstance(ready, Outcome) else launch(ready)
             if outcome.code == 0 and place:
                 outcome = _pushed(outcome, place, settings)
+    except KeyboardInterrupt:
+        outcome = Outcome(code=STOPPED, message="stopped before the first step; nothing was trained")
     except Unavailable as lost:
         outcome = Outcome(code=STOPPED, message=f"{lost}; what is trained is kept, and the same command goes on")
     return _told(settings, outcome)
@@ -57,11 +60,13 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
 def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
     """The user started the processes: the first prepares for all, and each trains."""
     from trainers.engine.launching.launch import first_process_prepares, launch
+    from trainers.engine.launching.worker import first_process
 
     if settings.push:
         raise InputError("--push: under a launcher of your own, push afterwards: the same command without the launcher")
-    ready = first_process_prepares(prepare, settings.out)
-    outcome = ready if isinstance(ready, Outcome) else launch(ready)
+    with only_builder_of(settings.out) if first_process() else contextlib.nullcontext():
+        ready = first_process_prepares(prepare, settings.out)
+        outcome = ready if isinstance(ready, Outcome) else launch(ready)
     return _told(settings, outcome)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from builders.engine.folder import sha256_of
 from schemas.base import canonical
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
@@ -32,6 +33,10 @@ NOT_OF_THE_RUN = (
 """Settings that change neither what is learnt nor in which order."""
 
 
+OF_A_MODEL = (".safetensors", ".bin", ".json", ".jinja", ".model")
+"""Suffixes of files that decide what a model is."""
+
+
 class State(NamedTuple):
     """How a run starts."""
 
@@ -44,19 +49,33 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
     """The settings that can change what is learnt; of a file its name alone."""
     record = settings.model_dump(mode="json", exclude=set(NOT_OF_THE_RUN))
     choices = [(choice, Path(choice.where)) for choice in settings.choices]
-    told = [choice.model_copy(update={"where": path.name}) if path.exists() else choice for choice, path in choices]
+    told = [choice.model_copy(update={"where": _name(path)}) if path.exists() else choice for choice, path in choices]
     record["data"] = [
         f"{'general=' * one.general}{one}{f'={one.share:g}' if one.share else ''}" for one in told
     ]  # as on the command line, without the folders of this machine
     for field in ("model", "template"):
-        record[field] = Path(record[field]).name if Path(record[field]).exists() else record[field]
+        path = Path(record[field]).expanduser()
+        record[field] = _name(path) if path.exists() else record[field]
     return record
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name
 
 
 def fingerprint(settings: TrainSettings, model: ModelChoice, template: str, revisions: Sequence[str]) -> str:
     """SHA-256 of what must be the same for a checkpoint to be gone on from."""
-    base = [model.name, model.revision, template, list(revisions)]
+    base = [model.name, model.revision or _content(model), template, list(revisions)]
     return hashlib.sha256(canonical([settings.command, recorded(settings), base]).encode()).hexdigest()
+
+
+def _content(model: ModelChoice) -> str:
+    """SHA-256 over names and contents of a local model's files: other weights under the same name are another model."""
+    folder = Path(model.path)
+    if not folder.is_dir():
+        return ""  # made on the spot, from the seed and the rows
+    files = sorted(file for file in folder.iterdir() if file.suffix in OF_A_MODEL)
+    return hashlib.sha256(canonical([(file.name, sha256_of(file)) for file in files]).encode()).hexdigest()
 
 
 def state_of(out: Path, print_: str, *, resume: bool) -> State:
@@ -66,7 +85,7 @@ def state_of(out: Path, print_: str, *, resume: bool) -> State:
             return State("finished", held)
         raise InputError(f"--out {out}: holds a model of other data or settings; name another folder")
     if not (out / RUN / "run.json").exists():
-        if strange := _strange(out):
+        if not (out / RUN).exists() and (strange := _strange(out)):
             raise InputError(f"--out {out}: holds {strange}, which no trainer wrote; name a new or empty folder")
         return State("new", {})
     if not any(out.glob("checkpoint-*")):

@@ -5,32 +5,26 @@ prepare(settings)  →  Run       tokenized rows, tokenizer, facts and preflight
 """
 
 import contextlib
-import json
+import dataclasses
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from schemas.settings import InputError
-from trainers.engine.data import Renderer
-from trainers.engine.describing import facts_before, trained_on
-from trainers.engine.finishing import FACTS
-from trainers.engine.launching.launch import batch_maths, choose_spread
-from trainers.engine.memory import Load, ModelShape, estimate, of_gpus, ways_to_fit
-from trainers.engine.models import NEW, LoraChoice, attention_kernel, find_model, load_tokenizer, lora_of
-from trainers.engine.opening import fingerprint, fresh_folder, recorded, state_of
-from trainers.engine.preflight import Report, examine, memory_check, refuse
-from trainers.engine.rows.data_sets import Conversation, Opened, open_data
-from trainers.engine.rows.encoding import ordered, put_in_order
-from trainers.engine.rows.gathering import Gathered, HeldOut, gather, hold_out
-from trainers.engine.rows.tally import Tally
-from trainers.engine.run import Batches, ModelChoice, Outcome, Run, Spread
-from trainers.engine.templates import adopt, choose_template
+from trainers.engine.launching.launch import choose_spread, inside_launcher
+from trainers.engine.loop.checkpoints import last_checkpoint, step_of
+from trainers.engine.models import NEW, find_model, load_tokenizer
+from trainers.engine.opening import fingerprint, state_of
+from trainers.engine.preparation import Preparation, say
+from trainers.engine.rows.data_sets import Opened, open_data
+from trainers.engine.run import RUN, ModelChoice, Outcome, Run
+from trainers.engine.templates import choose_template
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from trainers.sft import Sft
 
 
@@ -38,7 +32,10 @@ def prepare(settings: "Sft") -> Run | Outcome:
     """The run, ready to be launched; raises InputError on anything that must not be trained on."""
     model = find_model(settings.model)
     with tempfile.TemporaryDirectory(prefix="suwen-") as scratch:
-        sets = open_data(settings.choices, Path(scratch), seed=settings.seed)
+        sets = [
+            _licensed(one, settings.rows_license)
+            for one in open_data(settings.choices, Path(scratch), seed=settings.seed)
+        ]
         mark = fingerprint(settings, model, _template_text(model, settings), [one.revision for one in sets])
         state = state_of(settings.out, mark, resume=settings.resume)
         if state.kind == "finished":
@@ -46,29 +43,61 @@ def prepare(settings: "Sft") -> Run | Outcome:
             return Outcome(code=0, figures={**state.finished["figures"], "path": str(settings.out)})
         if state.kind == "resumed":
             return _resumed(settings)
+        if settings.push and not settings.dry_run:
+            _check_push(model, sets)
         with _place(settings) as out:
-            return _Preparation(settings, model, sets, out).run(mark)
+            try:
+                return Preparation(settings, model, sets, out).run(mark)
+            except InputError:
+                shutil.rmtree(out / RUN)  # of a run that never was
+                raise
+
+
+def _licensed(one: Opened, known: str) -> Opened:
+    """Rows that state no licence have the one that the user knows."""
+    licenses = Counter(one.licenses)
+    licenses[known] += licenses.pop("", 0)
+    return dataclasses.replace(one, licenses=dict(+licenses))
 
 
 def _template_text(model: ModelChoice, settings: "Sft") -> str:
     """What decides how rows look to the model; a model made on the spot has no tokenizer yet."""
     if model.name in NEW:
-        return f"new {settings.template}"
+        file = Path(settings.template)
+        return f"new {file.read_text(encoding='utf-8') if file.is_file() else settings.template}"
     return choose_template(load_tokenizer(model), settings.template).text
 
 
-def _resumed(settings: "Sft") -> Run:
+def _resumed(settings: "Sft") -> Run | Outcome:
     """The run as it was begun, with what may be told anew: how often to save, where curves go."""
     run = Run.load(settings.out)
-    asked = (settings.profile, settings.processes or run.spread.processes)
-    if asked[0] not in ("auto", run.spread.profile) or asked[1] != run.spread.processes:
+    asked = choose_spread(settings.profile, settings.processes, settings.precision, fits=lambda _: True)
+    told = settings.profile != "auto" or settings.processes is not None or inside_launcher()
+    if told and (asked.profile, asked.processes) != (run.spread.profile, run.spread.processes):
         raise InputError(
             f"--resume: {settings.out} was begun with --profile {run.spread.profile} --processes {run.spread.processes}; "
             "go on with the same"
         )
+    if settings.dry_run:
+        point = last_checkpoint(settings.out)
+        behind = step_of(point) if point else 0
+        say(f"--resume would go on behind step {behind:,} of {run.batches.steps:,}")
+        return Outcome(code=0, figures={"dry_run": True, "behind": behind, "steps": run.batches.steps})
     run = run.model_copy(update={"settings": settings.model_dump(mode="json")})
     run.save()
     return run
+
+
+def _check_push(model: ModelChoice, sets: Sequence[Opened]) -> None:
+    """Raise InputError before anything is trained when the model could not be published anyway."""
+    rehearsed = [one.name for one in sets if one.rehearsal] or [model.name] * model.rehearsal
+    if rehearsed:
+        raise InputError(f"--push: {rehearsed[0]} holds rehearsal rows; a model that learnt from them stays here")
+    if unlicensed := [(one.name, one.licenses[""]) for one in sets if one.licenses.get("")]:
+        name, rows = unlicensed[0]
+        raise InputError(
+            f"--push: {rows:,} rows of {name} state no licence; where you know it, say --rows-license, e.g. cc-by-4.0"
+        )
 
 
 @contextlib.contextmanager
@@ -79,206 +108,3 @@ def _place(settings: "Sft") -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="suwen-") as folder:
         yield Path(folder) / settings.out.name
-
-
-class _Sized(NamedTuple):
-    """How large the model is, and how it is spread."""
-
-    shape: ModelShape
-    adapters: ModelShape | None
-    """The same model under --lora 16; None when it has adapters already."""
-    spread: Spread
-    architecture: str
-
-
-class _Preparation:
-    """One run in the making; `run` is its order of events."""
-
-    def __init__(self, settings: "Sft", model: ModelChoice, sets: Sequence[Opened], out: Path) -> None:
-        self.settings, self.model, self.sets, self.out = settings, model, sets, out
-        self.folder = fresh_folder(out)
-        self.tally = Tally()
-
-    def run(self, mark: str) -> Run | Outcome:
-        """Tokenizer, rows, checks, and then the record that every process reads."""
-        settings = self.settings
-        self._make_model()
-        tokenizer = load_tokenizer(self.model)
-        template = choose_template(tokenizer, settings.template)
-        stops = adopt(tokenizer, template)
-        renderer = Renderer(tokenizer, max_length=settings.max_length)
-        gathered = gather(self.sets, renderer, self.folder, self.tally, seed=settings.seed, say=_say)
-        held_out = hold_out(self.sets, renderer, self.folder, most=settings.eval_rows, seed=settings.seed, say=_say)
-        sized = self._sized()
-        report = self._examined(gathered, held_out, sized, renderer)
-        print(report.text(), file=sys.stderr)
-        refuse(report)
-        batches = self._in_order(gathered, sized.spread)
-        run = Run(
-            command=settings.command,
-            settings=settings.model_dump(mode="json"),
-            out=settings.out,
-            model=self.model,
-            template=template.name,
-            stop_ids=stops,
-            batches=batches,
-            spread=sized.spread,
-            fingerprint=mark,
-        )
-        _say(_plan(run))
-        if settings.dry_run:
-            return Outcome(code=0, figures=_dry(run, report, gathered))
-        self._write(run, tokenizer, report, gathered, held_out, sized)
-        return run
-
-    def _make_model(self) -> None:
-        """A model made on the spot learns its tokenizer from the rows."""
-        if self.model.name not in NEW:
-            return
-        from trainers.engine.new_models import make_new
-
-        _say(f"making {self.model.name}")
-        base = self.folder / "base"
-        make_new(self.model.name, _said(self.sets), base, self.settings.seed)
-        self.model = self.model.model_copy(update={"path": str(base)})
-
-    def _sized(self) -> _Sized:
-        from transformers import AutoConfig
-
-        settings = self.settings
-        config = AutoConfig.from_pretrained(self.model.path, revision=self.model.revision, trust_remote_code=False)
-        shape = ModelShape.of_config(config, lora=lora_of(settings))
-        spread = choose_spread(
-            settings.profile,
-            settings.processes,
-            settings.precision,
-            fits=lambda spread: self._fits(shape, spread),
-        )
-        adapters = None if settings.lora else ModelShape.of_config(config, lora=LoraChoice(16))
-        return _Sized(shape, adapters, spread, type(config).__name__.removesuffix("Config"))
-
-    def _fits(self, shape: ModelShape, spread: Spread) -> bool:
-        room = self._room()
-        return room is None or estimate(shape, self._planned(spread), self._load(spread)).total <= room
-
-    def _room(self) -> float | None:
-        return self.settings.gpu_memory or min(of_gpus(), default=None)
-
-    def _planned(self, spread: Spread) -> Spread:
-        """With --gpu-memory on a machine that has no GPU, the run as it would be on one that has."""
-        if self.settings.gpu_memory is None or spread.device == "cuda":
-            return spread
-        return spread.model_copy(update={"device": "cuda", "bf16": self.settings.precision != "fp32"})
-
-    def _load(self, spread: Spread) -> Load:
-        """What a process holds at once."""
-        settings = self.settings
-        return Load(
-            micro=settings.micro_batch,
-            length=settings.max_length if settings.packing else max(self.tally.lengths, default=1),
-            checkpointing=settings.checkpointing,
-            packed=settings.packing,
-            flash=attention_kernel(settings.attention, spread) == "flash_attention_2",
-        )
-
-    def _examined(self, gathered: Gathered, held_out: HeldOut, sized: _Sized, renderer: Renderer) -> Report:
-        load, spread = self._load(sized.spread), self._planned(sized.spread)
-        memory = memory_check(
-            estimate(sized.shape, spread, load),
-            self._room(),
-            lambda room: ways_to_fit(sized.shape, spread, load, room=room, adapters=sized.adapters),
-        )
-        return examine(
-            self.tally,
-            held_out=held_out.rows.get("held_out", 0),
-            leaks=held_out.leaks,
-            memory=memory,
-            micro=self.settings.micro_batch,
-            samples=[renderer.marked(sample, ansi=sys.stderr.isatty()) for sample in gathered.samples],
-        )
-
-    def _in_order(self, gathered: Gathered, spread: Spread) -> Batches:
-        """Put the rows in their order, side by side if they are to be, and count the steps."""
-        settings = self.settings
-        put_in_order(self.folder, "train", gathered.order)
-        sequences = len(gathered.order)
-        if settings.packing:
-            from trainers.engine.rows.packing import pack, packed_table
-
-            packs = pack(gathered.lengths, settings.max_length)
-            rows = ordered(self.folder, "train")
-            assert rows is not None
-            packed_table(rows, packs, self.folder / "train.arrow")
-            sequences = len(packs)
-            _say(
-                f"packed {len(gathered.order):,} rows into {sequences:,} of {settings.max_length:,} tokens, "
-                f"{packs.fill(gathered.lengths, settings.max_length):.1%} full"
-            )
-        return batch_maths(
-            sequences=sequences,
-            batch=settings.batch,
-            micro=settings.micro_batch,
-            processes=spread.processes,
-            epochs=settings.epochs,
-            max_steps=settings.max_steps,
-        )
-
-    def _write(
-        self,
-        run: Run,
-        tokenizer: "PreTrainedTokenizerBase",
-        report: Report,
-        gathered: Gathered,
-        held_out: HeldOut,
-        sized: _Sized,
-    ) -> None:
-        """Everything the processes read; run.json last."""
-        tokenizer.save_pretrained(run.tokenizer)
-        facts = facts_before(
-            run,
-            self.settings,
-            recorded=recorded(self.settings),
-            data=trained_on(self.sets, gathered.drawn),
-            shape=sized.shape,
-            report=report,
-            held_out=held_out,
-            architecture=sized.architecture,
-        )
-        (run.folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
-        (run.folder / "preflight.json").write_text(
-            json.dumps(report.record(), ensure_ascii=False, indent=1), encoding="utf-8"
-        )
-        run.save()
-
-
-def _said(sets: Iterable[Opened]) -> Iterator[str]:
-    for one in sets:
-        for row in one.read("train"):
-            if isinstance(row, Conversation):
-                yield from (said.content for said in row.messages)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _plan(run: Run) -> str:
-    maths, spread = run.batches, run.spread
-    return (
-        f"plan: {maths.steps:,} steps of {maths.batch} = {maths.micro} x {maths.accumulate} accumulated x "
-        f"{maths.processes} processes, {maths.epochs:g} epochs; {spread.profile} on {spread.device}, "
-        f"{'bf16' if spread.bf16 else 'fp32'}; template {run.template}"
-    )
-
-
-def _dry(run: Run, report: Report, gathered: Gathered) -> dict[str, Any]:
-    return {
-        "dry_run": True,
-        "steps": run.batches.steps,
-        "rows": len(gathered.order),
-        "tokens": int(gathered.lengths.sum()),
-        "answer_tokens": sum(one.answer_tokens for one in gathered.drawn),
-        "left_out": report.left_out,
-        "profile": run.spread.profile,
-        "processes": run.spread.processes,
-    }

@@ -16,6 +16,8 @@ from pydantic import Field
 from schemas.base import Record
 
 RUN = ".run"
+BASE = f"{RUN}/base"
+"""Where a model that is made on the spot lies."""
 
 
 class ModelChoice(Record):
@@ -96,8 +98,11 @@ class Run(Record):
 
     @classmethod
     def load(cls, out: Path) -> "Run":
-        """Read run.json back; an OSError when there is none."""
-        return cls.model_validate_json((out / RUN / "run.json").read_text(encoding="utf-8"))
+        """Read run.json back from where OUT is now; an OSError when there is none."""
+        run = cls.model_validate_json((out / RUN / "run.json").read_text(encoding="utf-8"))
+        made_here = run.model.name.startswith("new:")
+        model = run.model.model_copy(update={"path": str((out / BASE).resolve())}) if made_here else run.model
+        return run.model_copy(update={"out": out, "model": model})
 
 
 class Outcome(Record):
