@@ -58,13 +58,18 @@ def model_card(facts: ModelFacts, *, held: str | None = None) -> str:
         licence(facts),
         _again(facts),
     ]
-    body = FOLDERS.sub("", "\n\n".join(section for section in sections if section))
+    body = without_folders("\n\n".join(section for section in sections if section))
     card = f"---\n{metadata(facts)}---\n\n{wrapped(body)}"
     if held is None:
         return card
     theirs, ours = handwritten(held), handwritten(card).keys
     own = {name: value for name, value in theirs.keys.items() if name not in KEYS}
     return with_handwritten(card, theirs._replace(keys=ours | own))
+
+
+def without_folders(text: str) -> str:
+    """The text with the folders of absolute paths taken out; the names of files stay."""
+    return FOLDERS.sub("", text)
 
 
 def metadata(facts: ModelFacts) -> str:
@@ -112,8 +117,16 @@ def _what_it_is(facts: ModelFacts) -> str:
         trained = f"All {facts.parameters:,} parameters were trained"
     return (
         f"{subject}{shape}, {HOW.get(facts.trainer, f'trained with `{facts.trainer}`')}. {rows:,} rows of {many} with "
-        f"{answers:,} answer tokens. {trained}."
+        f"{answers:,} answer tokens{_passes(facts)}. {trained}."
     )
+
+
+def _passes(facts: ModelFacts) -> str:
+    """How often the steps come to each row; they may end within the first pass."""
+    if not facts.passes:
+        return ""
+    steps, seen = f"{facts.steps:,} step{'s' * (facts.steps != 1)}", f"{facts.sequences_seen:,} sequences"
+    return f" are one pass; {steps} see {seen}, {facts.passes:.3g} passes"
 
 
 def _base(facts: ModelFacts) -> str:
@@ -131,7 +144,8 @@ def _talk(facts: ModelFacts) -> str:
     if facts.adapter and facts.base_on_hub:
         template += " The base is fetched along with the adapter; `pip install peft` first."
     elif facts.adapter:
-        template += " The base is not on the Hub: give its folder; `pip install peft` first."
+        where = "is `.run/base` in the folder of the training" if facts.made_here else "is not on the Hub"
+        template += f" The base {where}: give its folder; `pip install peft` first."
         lines = [
             "from peft import PeftModel",
             "from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline",
@@ -164,12 +178,12 @@ def _again(facts: ModelFacts) -> str:
 
 
 def _pinned(facts: ModelFacts) -> list[str]:
-    """Every --data as it was given, with the revision that was read."""
-    revisions = {one.name: one.revision for one in facts.data if one.on_hub}
-    pinned = []
+    """Every --data as it was given, with the revision that was read; the facts have the same order."""
+    pinned, sets = [], iter(facts.data)
     for value in facts.settings.get("data", ()):
-        choice = data_choice(value)
-        exact = choice.model_copy(update={"revision": revisions.get(choice.where, choice.revision)})
+        choice, read = data_choice(value), next(sets, None)
+        there = read is not None and read.on_hub and read.name == choice.where
+        exact = choice.model_copy(update={"revision": read.revision}) if read and there else choice
         pinned.append(f"{GENERAL * choice.general}{exact}{'' if choice.share is None else f'={choice.share:g}'}")
     return pinned
 

@@ -20,11 +20,11 @@ class TrainedOn(Record):
     licenses: dict[str, int] = Field(default_factory=dict)
     """SPDX id (or "" where nobody stated one) -> rows."""
     rows: int
-    """Rows trained on, repeats counted."""
+    """Rows in one pass over the data, repeats counted."""
     answer_tokens: int
-    """Tokens under the loss."""
+    """Tokens under the loss in one pass."""
     share: float
-    """Share of all training rows."""
+    """Share of all rows of a pass."""
     general: bool = False
     rehearsal: bool = False
     """True when any row came from the rehearsal teacher."""
@@ -106,6 +106,8 @@ class ModelFacts(Record):
     """True when its base learnt from rehearsal rows already."""
     left_out: dict[str, int] = Field(default_factory=dict)
     """Reason -> rows that were not trained on."""
+    not_drawn: int = 0
+    """Rows that would do, and that the shares of the mixture left no place for."""
     template: str
     max_length: int
     settings: dict[str, Any]
@@ -117,6 +119,10 @@ class ModelFacts(Record):
     steps: int
     steps_done: int
     """Fewer than `steps` while the run goes on."""
+    passes: float = 0.0
+    """Passes over the data that `steps` take, e.g. 0.25; 0 when nobody counted."""
+    sequences_seen: int = 0
+    """Sequences that `steps` take, each as often as it comes; packed ones hold several rows."""
     hardware: str
     """E.g. `8 x NVIDIA A100-SXM4-80GB`, `2 CPU processes`."""
     profile: str

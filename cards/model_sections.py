@@ -67,7 +67,7 @@ def trained_on(facts: ModelFacts) -> str:
         )
         for one in facts.data
     ]  # fmt: skip
-    told = f"## Trained on\n\nA row that was repeated counts as often as it was.\n\n{table(head, lines)}"
+    told = f"## Trained on\n\nRows of one pass; one that is repeated in it counts as often.\n\n{table(head, lines)}"
     if facts.earlier_data:
         told += f"\n\nIts base had learnt before from {', '.join(f'`{name}`' for name in facts.earlier_data)}."
     return told
@@ -78,11 +78,15 @@ def _licenses(one: TrainedOn) -> str:
 
 
 def left_out(facts: ModelFacts) -> str:
-    """Rows that were not trained on, by reason, most first."""
-    if not facts.left_out:
-        return "## Left out\n\nNothing: every row read was trained on."
-    lines = sorted(facts.left_out.items(), key=lambda reason: -reason[1])
-    return f"## Left out\n\n{sum(facts.left_out.values()):,} rows were read and not trained on.\n\n{table(['reason', 'rows'], lines)}"
+    """Rows that were not trained on, by reason, most first; those that no share drew and no step came to as well."""
+    reasons = sorted(facts.left_out.items(), key=lambda reason: -reason[1])
+    told = [
+        f"{sum(facts.left_out.values()):,} rows were read and not trained on.\n\n{table(['reason', 'rows'], reasons)}"
+    ]
+    told = told * bool(reasons) or ["No row that was read was unfit."]
+    told += [f"{facts.not_drawn:,} more had no place in the shares of the mixture."] * bool(facts.not_drawn)
+    told += ["The steps end before the first pass does: not all rows above were seen."] * (0 < facts.passes < 1)
+    return "\n\n".join(["## Left out", *told])
 
 
 def recipe(facts: ModelFacts) -> str:
@@ -91,15 +95,17 @@ def recipe(facts: ModelFacts) -> str:
     rank = facts.settings.get("lora")
     where = "an adapter" if facts.adapter else "merged into the weights"
     weights = f"LoRA of rank {rank}, {where}" if rank else "all weights"
+    counted = {"epochs"} if facts.passes else set()  # what was asked for is not what --max-steps leaves of it
     lines = [
         ("optimizer steps", steps),
+        *[("passes over the data", f"{facts.passes:.3g}")] * bool(facts.passes),
         ("chat template", facts.template),
         ("longest conversation", f"{facts.max_length:,} tokens"),
         ("trained", weights),
         *(
             (NAMES.get(name, name.replace("_", " ")), _value(value))
             for name, value in facts.settings.items()
-            if name not in TOLD | OF_A_MACHINE and value not in (None, [], (), "")
+            if name not in TOLD | OF_A_MACHINE | counted and value not in (None, [], (), "")
         ),
     ]
     return f"## How\n\n{table(['setting', 'value'], lines)}"

@@ -84,15 +84,15 @@ class TrainSettings(Settings):
     """Chat template: own, chatml, huatuo, huatuo2, ziya, or a .jinja file with generation marks. Default: own if it can be trained."""
     max_length: int = Field(default=2048, gt=7)
     """Tokens of a conversation at most; whole oldest turns go first, an answer is never cut."""
-    epochs: float = Field(default=3.0, gt=0)
+    epochs: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     """Passes over the data."""
     max_steps: int | None = Field(default=None, gt=0)
     """Stop after this many optimizer steps, whatever --epochs says; the learning rate ends at zero there."""
-    learning_rate: float = Field(default=2e-5, gt=0)
+    learning_rate: float = Field(default=2e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate; after the warm-up it falls to zero along a cosine."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """AdamW's weight decay; biases and norms have none."""
     batch: int = Field(default=128, gt=0)
     """Sequences an optimizer step sees over all processes, however many there are."""
@@ -150,6 +150,12 @@ class TrainSettings(Settings):
         for name in ("lora_targets", "lora_dropout"):
             if self.lora is None and getattr(self, name):
                 raise ValueError(f"--{name.replace('_', '-')} says how adapters are made; --lora RANK asks for them")
+        return self
+
+    @model_validator(mode="after")
+    def _public_is_of_a_push(self) -> Self:
+        if self.public and not self.push:
+            raise ValueError("--public: say where to, with --push ORG/NAME")
         return self
 
     @field_validator("set")

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from schemas.settings import InputError
+from trainers.engine.model_source import check_whole
 from trainers.engine.run import ModelChoice, Spread
 
 torch = pytest.importorskip("torch")
@@ -21,6 +22,7 @@ from trainers.engine.models import (  # noqa: E402
     load_model,
     load_tokenizer,
     lora_config,
+    name_base,
     weights_dtype,
 )
 from trainers.engine.new_models import make_new  # noqa: E402
@@ -134,6 +136,51 @@ def test_a_folder_is_a_model_by_its_own_name_with_what_our_trainer_said_of_it(co
     )
     learnt = {"parents": ("org/polished@abc", "org/older@def"), "rehearsal": True, "license": "cc-by-nc-4.0"}
     assert find_model("my-model") == ModelChoice(name="my-model", path=str(copy), **learnt)
+
+
+def test_a_licence_without_an_id_goes_on_to_the_next_model_by_its_name(copy):
+    told = {"data": [], "license": "other", "license_name": "no-derivatives"}
+    (copy / "training.json").write_text(json.dumps(told))
+    assert find_model(str(copy)).license == "no-derivatives"
+    (copy / "training.json").write_text(json.dumps({**told, "license": "mit", "license_name": ""}))
+    assert find_model(str(copy)).license == "mit"
+
+
+def test_a_finished_model_is_whole_while_every_file_is_there_and_as_long_as_it_was(copy):
+    named = {file.name: {"bytes": file.stat().st_size} for file in copy.iterdir()}
+    (copy / "README.md").write_text("# 模型")
+    check_whole(copy, {**named, "README.md": {"bytes": 3}})  # people write into the card
+    whole = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[:1000])
+    with pytest.raises(
+        InputError, match=rf"model.safetensors of the finished model has 1,000 bytes, not {len(whole):,};"
+    ):
+        check_whole(copy, named)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(
+        InputError, match="--out .*my-model: model.safetensors of the finished model is gone; put it back"
+    ):
+        check_whole(copy, named)
+
+
+@pytest.mark.parametrize(
+    ("base", "named"),
+    [
+        (ModelChoice(name="org/base", path="org/base", revision=COMMIT), ("org/base", COMMIT)),
+        (ModelChoice(name="gpt2", path="/home/li/models/gpt2"), ("./gpt2", None)),  # not the one on the Hub
+        (ModelChoice(name="new:tiny", path="/home/li/out/.run/base"), (".run/base", None)),
+    ],
+)
+def test_adapters_name_their_base_and_no_place_on_this_machine(tmp_path, base, named):
+    hub = pytest.importorskip("huggingface_hub")
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps({"r": 4, "base_model_name_or_path": base.path, "revision": None}))
+    name_base(tmp_path, base)
+    told = json.loads(file.read_text())
+    assert told == {"r": 4, "base_model_name_or_path": named[0], "revision": named[1]}
+    if not base.revision:
+        with pytest.raises(hub.errors.HFValidationError):
+            hub.utils.validate_repo_id(told["base_model_name_or_path"])
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,18 @@ def test_means_over_several_steps_are_the_same_after_a_resume(tmp_path: Path) ->
     assert history(resumed) == history(whole)
 
 
+@pytest.mark.parametrize("last", [6, 12], ids=["within an epoch", "at the end of all"])
+def test_a_run_that_goes_on_from_its_last_step_takes_none(tmp_path: Path, last: int) -> None:
+    whole = trainer(tmp_path, max_steps=last)
+    whole.train()
+    resumed = trainer(tmp_path, max_steps=last)
+    resumed.train(resume_from_checkpoint=tmp_path / f"checkpoint-{last}")
+    assert resumed.state.global_step == last
+    assert history(resumed) == history(whole)
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_adapters_are_gone_on_from_and_bear_our_card(tmp_path: Path) -> None:
     from peft import LoraConfig
 

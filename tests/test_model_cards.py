@@ -115,6 +115,32 @@ def test_the_card_states_the_figures_of_the_facts():
         assert line in card
 
 
+def test_the_card_says_how_many_of_its_rows_the_steps_came_to():
+    # 3 steps of 8 are 24 of 286 rows: 24 / 286 = 0.0839, but the trainer counts 3 of 36 steps
+    few = but(
+        data=(GENERAL.model_copy(update={"rows": 286, "answer_tokens": 9_000, "share": 1.0}),), steps=3, steps_done=3
+    )
+    card = model_card(few.model_copy(update={"passes": 3 / 36, "sequences_seen": 24}))
+    assert (
+        "286 rows of one data set with 9,000 answer tokens are one pass; 3 steps see 24 sequences, 0.0833 passes."
+        in card
+    )
+    assert "| passes over the data | 0.0833 |" in card
+    assert "| epochs |" not in card  # what was asked for and did not come to be
+    assert "The steps end before the first pass does: not all rows above were seen." in card
+    whole = model_card(but(passes=3.0, sequences_seen=480_000))
+    assert "are one pass; 1,875 steps see 480,000 sequences, 3 passes." in whole
+    assert "not all rows above were seen" not in whole
+
+
+def test_rows_that_no_share_drew_are_not_called_trained_on():
+    assert "No row that was read was unfit." in model_card(but(left_out={}))
+    card = model_card(but(left_out={}, not_drawn=1_200))
+    assert "1,200 more had no place in the shares of the mixture." in card
+    for facts in (but(left_out={}), but(left_out={}, not_drawn=1_200)):
+        assert "every row read was trained on" not in model_card(facts)
+
+
 def test_losses_come_with_their_change_and_their_perplexity():
     card = model_card(FACTS)
     # e^2 = 7.389, e^1.5 = 4.482, e^2.06 = 7.846; 1.5 / 2 - 1 = -25 %, 2.06 / 2 - 1 = +3 %
@@ -291,6 +317,17 @@ def test_the_command_pins_what_was_read_and_leaves_out_defaults_and_the_machine(
         "  --packing \\\n"
         "  --set trl.adam_beta2=0.95\n"
     )
+
+
+def test_every_data_set_is_pinned_to_its_own_revision():
+    """Two revisions of one set are two sets, and a folder of the same name as a set on the Hub is none."""
+    sets = [DIALOGUES.model_copy(update={"revision": digit * 40}) for digit in "12"]
+    named = ["my-org/huatuo@v1:polished_qa", "my-org/huatuo@v2:simulated_dialogues", "general=belle.jsonl=0.25"]
+    card = model_card(but(data=(*sets, GENERAL), settings={"data": named}))
+    assert (
+        f"--data my-org/huatuo@{'1' * 40}:polished_qa \\\n  --data my-org/huatuo@{'2' * 40}:simulated_dialogues" in card
+    )
+    assert "--data general=belle.jsonl=0.25\n" in card
 
 
 def test_no_folder_of_a_machine_appears():

@@ -262,6 +262,36 @@ def test_a_file_that_changed_since_the_training_is_named(push, hub):
     assert "model/model.safetensors is not the file that training.json names" in refused.talk
 
 
+def test_a_file_that_is_gone_is_named(push, hub):
+    trained()
+    Path("model/model.safetensors").unlink()
+    refused = push()
+    assert refused.code == 2
+    assert "model/model.safetensors is gone, which training.json names" in refused.talk
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "README.md", "training.json"])
+def test_a_place_on_this_machine_stays_here(push, hub, name):
+    home = Path("门诊的模型").resolve()  # in JSON the way peft writes it, with \\u
+    if name == "training.json":
+        trained(figures={"path": str(home)})
+    else:
+        content = json.dumps({"base": str(home)}) if name.endswith("json") else f"{CARD}\n见 `{home}`。\n"
+        trained({name: content.encode()})
+    refused = push()
+    assert refused.code == 2
+    assert f"model/{name} holds {home}, a place on this machine; it stays here" in refused.talk
+    assert (writes(hub), hub.models) == ([], {})
+
+
+def test_what_only_looks_like_a_place_goes_up(push, hub):
+    words = "见 https://huggingface.co/tmp/x，POST /v1/chat/completions，#!/usr/bin/env python，<b>1/2/3</b>，a/tmp/b"
+    vocabulary = json.dumps({"model": {"vocab": {str(Path.cwd()): 1}}}).encode()
+    trained({"README.md": f"{CARD}\n{words}\n".encode(), "tokenizer.json": vocabulary})
+    pushed = push()
+    assert pushed.code == 0, pushed.talk
+
+
 def test_pushing_the_same_again_changes_nothing_and_says_so(push, hub):
     trained()
     push()

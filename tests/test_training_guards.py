@@ -1,14 +1,17 @@
-"""What ends a run in time: a loss that is no number, or somebody who asks; and what a run tells while it goes."""
+"""What ends a run in time: a loss that is no number, or somebody who asks; and what a run measures and tells."""
 
 import io
 import json
+import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import history, in_two_processes, one_thread, rows, trainer
+from tiny_training import history, in_two_processes, model, one_thread, rows, trainer, uneven_rows
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
@@ -143,6 +146,76 @@ def test_nothing_of_transformers_is_printed(tmp_path: Path, capfd: pytest.Captur
     assert "shards" not in talk
 
 
+DEEPSPEED = """
+import sys
+from trainers.engine.loop.quiet import quiet_deepspeed
+quiet_deepspeed()
+assert not {"torch", "deepspeed"} & set(sys.modules)
+from deepspeed.accelerator import get_accelerator
+from deepspeed.utils import logger
+get_accelerator()
+logger.warning("no GPU here")
+logger.error("out of order")
+"""
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs deepspeed")
+def test_deepspeed_speaks_of_errors_alone() -> None:
+    here = Path(__file__).resolve().parent.parent
+    said = subprocess.run(
+        [sys.executable, "-c", DEEPSPEED], cwd=here, capture_output=True, text=True, timeout=120, check=True
+    )
+    (line,) = said.stdout.splitlines()
+    assert line.endswith("out of order")
+    assert "WARNING" not in said.stderr
+
+
+def test_peft_asks_models_by_their_old_names_in_silence(tmp_path: Path) -> None:
+    from peft import LoraConfig
+
+    from trainers.engine.loop.quiet import quiet_peft
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        quiet_peft()
+        trainer(tmp_path, peft_config=LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    assert [str(one.message) for one in told if one.category is FutureWarning] == []
+
+
+def mean_over_tokens(data: Any) -> float:
+    """The loss by a plain loop: a row at a time, every answer token with the same weight."""
+    measured, total, tokens = model().eval(), 0.0, 0
+    for row in data:
+        text, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"][1:])
+        with torch.no_grad():
+            logits = measured(text).logits[0, :-1]
+        total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        tokens += int((labels != -100).sum())
+    return total / tokens
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("micro", [1, 3, 8])
+def test_a_held_out_loss_is_the_mean_over_answer_tokens_whatever_the_micro_batch(
+    tmp_path: Path, micro: int, packed: bool
+) -> None:
+    held = {"held_out": uneven_rows(packed=packed), "general": rows(2, packed=packed)}
+    options = {"eval_dataset": held, "per_device_eval_batch_size": micro}
+    measured = trainer(tmp_path, packed=packed, **options).evaluate()
+    assert measured["eval_held_out_loss"] == pytest.approx(mean_over_tokens(uneven_rows()), rel=1e-6)
+    assert measured["eval_general_loss"] == pytest.approx(mean_over_tokens(rows(2)), rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["ddp", "zero2", "zero3"])
+def test_a_held_out_loss_counts_no_row_twice_in_two_processes(tmp_path: Path, profile: str) -> None:
+    assert in_two_processes(tmp_path, profile, "measure") == 0
+    measured = json.loads((tmp_path / "measured.json").read_text())
+    assert measured["step"] == 0
+    assert measured["eval_held_out_loss"] == pytest.approx(mean_over_tokens(uneven_rows()), rel=1e-6)
+    assert measured["eval_general_loss"] == pytest.approx(mean_over_tokens(rows(1)), rel=1e-6)
+
+
 def test_curves_come_from_the_log_whatever_was_resumed() -> None:
     from trainers.engine.loop.curves import curves_of
 
@@ -175,7 +248,7 @@ class State:
 
 
 def test_speed_leaves_out_the_first_step_evaluation_and_saving(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainers.engine import progress
+    from trainers.engine.loop import progress
 
     clock = iter([0.0, 50.0, 52.0, 99.0, 101.0, 160.0, 162.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))

@@ -4,6 +4,7 @@ whole   train to the end
 killed  the last process is gone after six steps
 resume  go on from the last checkpoint, and write OUT/history.json
 broken  one process meets a row that makes its loss no number
+measure measure the held-out loss with micro-batches of 3, which leave a rest, and write OUT/measured.json
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_training import a_run, history, rows, trainer
+from tiny_training import a_run, history, rows, trainer, uneven_rows
 from transformers import TrainerCallback
 
 from trainers.engine.loop.checkpoints import resume_point
@@ -40,6 +41,9 @@ def main(out: Path, profile: str, deed: str) -> None:
         data[6]["input_ids"][0] = 2  # second step, second process
         options["train_dataset"] = type(rows(1)).from_list(data)
         options |= {"save_steps": 1, "train_sampling_strategy": "sequential"}
+    if deed == "measure":
+        held = {"held_out": uneven_rows(), "general": rows(1)}
+        options |= {"eval_dataset": held, "eval_on_start": True, "per_device_eval_batch_size": 3, "max_steps": 1}
     trained = trainer(out, run=run, **options)
     if deed == "broken":
         trained.model.get_input_embeddings().weight.data[2] = float("nan")
@@ -51,6 +55,8 @@ def main(out: Path, profile: str, deed: str) -> None:
         (out / f"ended_{trained.args.process_index}.txt").write_text(str(wrong))
         return
     if trained.is_world_process_zero():
+        measured = {name: value for entry in trained.state.log_history[:2] for name, value in entry.items()}
+        (out / "measured.json").write_text(json.dumps(measured))
         (out / "history.json").write_text(json.dumps(history(trained)))
 
 

@@ -66,17 +66,30 @@ def model(dropout: float = 0.1) -> Any:
 
 def rows(count: int, *, packed: bool = False) -> Any:
     """Consultations of one turn, only the answer under the loss; packed: two of them a row."""
+    made = [_row(QUESTIONS[at % len(QUESTIONS)], ANSWERS[at % len(ANSWERS)]) for at in range(count)]
+    return _as_data(made, packed=packed)
+
+
+def uneven_rows(*, packed: bool = False) -> Any:
+    """Eight consultations with answers of 1 to 50 tokens: the mean of batches is far from the mean of their tokens."""
+    everything = "".join(ANSWERS)
+    made = [
+        _row(QUESTIONS[at % len(QUESTIONS)], everything[:long]) for at, long in enumerate((49, 0, 5, 1, 30, 2, 11, 0))
+    ]
+    return _as_data(made, packed=packed)
+
+
+def _row(question: str, answer: str) -> dict[str, list[int]]:
+    numbers = {character: len(SPECIAL) + at for at, character in enumerate(CHARACTERS)}
+    asked, answered = [numbers[c] for c in question], [*(numbers[c] for c in answer), 1]
+    return {"input_ids": asked + answered, "labels": [-100] * len(asked) + answered}
+
+
+def _as_data(made: list[dict[str, list[int]]], *, packed: bool) -> Any:
     from datasets import Dataset
 
-    numbers = {character: len(SPECIAL) + at for at, character in enumerate(CHARACTERS)}
-    made = []
-    for at in range(count):
-        asked = [numbers[c] for c in QUESTIONS[at % len(QUESTIONS)]]
-        answered = [numbers[c] for c in ANSWERS[at % len(ANSWERS)]] + [1]
-        made.append({"input_ids": asked + answered, "labels": [-100] * len(asked) + answered})
-    if packed:
-        made = [_side_by_side(one, other) for one, other in zip(made[::2], made[1::2], strict=True)]
-    return Dataset.from_list(made)
+    pairs = zip(made[::2], made[1::2], strict=True)
+    return Dataset.from_list([_side_by_side(*pair) for pair in pairs] if packed else made)
 
 
 def _side_by_side(one: dict[str, list[int]], other: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -104,14 +117,16 @@ def trainer(out: Path, *, packed: bool = False, run: Run | None = None, **option
     """An SFT trainer of ours over 16 rows: 4 optimizer steps an epoch, 3 epochs; options are arguments of TRL."""
     from trl import SFTConfig, SFTTrainer
 
+    from trainers.engine.loop.token_means import TokenMeans
     from trainers.engine.loop.training import Training
     from trainers.engine.loop.trl_arguments import trl_arguments
 
-    class Supervised(Training, SFTTrainer):
+    class Supervised(TokenMeans, Training, SFTTrainer):
         pass
 
     peft = {"peft_config": options.pop("peft_config")} if "peft_config" in options else {}
     data = options.pop("train_dataset", None) or rows(32 if packed else 16, packed=packed)
+    held = options.pop("eval_dataset", None)
     shape = {"max_length": None, "padding_free": packed, "packing": False, "save_steps": 5, "save_total_limit": 2}
     batch = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
     ours = {"output_dir": str(out), "use_cpu": True, "gradient_checkpointing": False, "seed": 3, "learning_rate": 1e-2}
@@ -120,6 +135,7 @@ def trainer(out: Path, *, packed: bool = False, run: Run | None = None, **option
         model=model(),
         args=arguments,
         train_dataset=data,
+        eval_dataset=held,
         processing_class=tokenizer(),
         run=run or a_run(out),
         write_card=lambda step: (out / "README.md").write_text(f"# 我们的卡片, step {step}\n", encoding="utf-8"),

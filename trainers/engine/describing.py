@@ -10,7 +10,7 @@ from trainers.engine.models import NEW
 from trainers.engine.preflight import Report
 from trainers.engine.rows.data_sets import Opened
 from trainers.engine.rows.gathering import Drawn, HeldOut
-from trainers.engine.run import ModelChoice, Run, Spread
+from trainers.engine.run import Batches, ModelChoice, Run, Spread
 
 if TYPE_CHECKING:
     from trainers.sft import Sft
@@ -43,6 +43,12 @@ def trained_on(sets: Sequence[Opened], drawn: Sequence[Drawn]) -> tuple[TrainedO
     )
 
 
+def sequences_seen(batches: Batches, a_pass: int | None) -> int:
+    """Sequences that the steps of a run take, of `a_pass` each pass; without it (packed) the last step of a pass counts as full."""
+    full = batches.steps * batches.batch
+    return full if a_pass is None else min(full, round(batches.epochs * a_pass))
+
+
 def hardware(spread: Spread) -> str:
     """What computes, in words."""
     import torch
@@ -62,10 +68,12 @@ def facts_before(
     report: Report,
     held_out: HeldOut,
     architecture: str,
+    not_drawn: int = 0,
 ) -> ModelFacts:
-    """All that a card can say of a run that has not begun."""
+    """All that a card can say of a run that has not begun; `not_drawn` rows would do and have no place in the mixture."""
     model: ModelChoice = run.model
     made_here = model.name in NEW
+    a_pass = None if settings.packing else sum(one.rows for one in data)
     return ModelFacts(
         name=settings.push or run.out.resolve().name,
         trainer=run.command,
@@ -82,6 +90,7 @@ def facts_before(
         data=data,
         earlier_data=model.parents,
         left_out=report.left_out,
+        not_drawn=not_drawn,
         template=run.template,
         max_length=settings.max_length,
         settings=dict(recorded),
@@ -89,6 +98,8 @@ def facts_before(
         measured=tuple(Measured(name=name, rows=rows, on=ON[name]) for name, rows in held_out.rows.items()),
         steps=run.batches.steps,
         steps_done=0,
+        passes=run.batches.epochs,
+        sequences_seen=sequences_seen(run.batches, a_pass),
         hardware=hardware(run.spread),
         profile=run.spread.profile,
         versions={package: version(package) for package in PACKAGES},

@@ -5,10 +5,11 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders.engine.folder import CARD
 from builders.engine.hub_address import check_address, no_telemetry, one_line
 from schemas.settings import InputError
 from trainers.engine.run import ModelChoice
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAY_BE = "a folder with config.json and weights, ORG/NAME[@REVISION] on the Hub, new:tiny or new:100m"
 TRAINING = "training.json"
+ADAPTERS = "adapter_config.json"
 WEIGHTS = re.compile(r"[^/]+\.safetensors(\.index\.json)?|pytorch_model.*\.bin(\.index\.json)?")
 SILENCE_SECONDS = 30.0
 """How long the Hub may take to describe a model."""
@@ -26,7 +28,7 @@ SILENCE_SECONDS = 30.0
 def in_folder(name: str, folder: Path) -> ModelChoice:
     """The whole model in a folder, with what its card and a trainer of ours say of it."""
     files = {file.name for file in folder.iterdir()}
-    adapters = _read_json(name, folder / "adapter_config.json") if "adapter_config.json" in files else {}
+    adapters = _read_json(name, folder / ADAPTERS) if ADAPTERS in files else {}
     _check_files(name, files, str(adapters.get("base_model_name_or_path") or ""))
     found = ModelChoice(
         name=folder.resolve().name, path=str(folder.resolve()), license=_license_of_card(folder / "README.md")
@@ -42,12 +44,24 @@ def _with_past(name: str, found: ModelChoice, file: Path) -> ModelChoice:
         raise InputError(f"--model {name}: {TRAINING}: every entry of data needs name and revision")
     learnt = [f"{one['name']}@{one['revision']}".rstrip("@") for one in data]
     known = {"parents": tuple(dict.fromkeys(learnt)), "rehearsal": told.get("rehearsal") is True}
-    return found.model_copy(update=known | ({"license": str(told["license"])} if told.get("license") else {}))
+    return found.model_copy(update=known | ({"license": stated} if (stated := _license(told)) else {}))
+
+
+def check_whole(out: Path, files: Mapping[str, Any]) -> None:
+    """Raise InputError unless every file that training.json names is in OUT, as long as it was; people may change the card."""
+    for name, entry in files.items():
+        file = out / name
+        size = file.stat().st_size if file.is_file() else None
+        if size is None or (name != CARD and size != entry["bytes"]):
+            wrong = "is gone" if size is None else f"has {size:,} bytes, not {entry['bytes']:,}"
+            raise InputError(
+                f"--out {out}: {name} of the finished model {wrong}; put it back, or train into another folder"
+            )
 
 
 def _check_files(name: str, files: Collection[str], base: str = "") -> None:
     """Raise InputError unless the files are those of a whole model."""
-    if "adapter_config.json" in files:
+    if ADAPTERS in files:
         instead = f"name its base, {base}" if base else "name its base"
         raise InputError(
             f"--model {name}: holds LoRA adapters, not a whole model; merge them first (peft: merge_and_unload), or {instead}"
@@ -83,7 +97,7 @@ def _license_of_card(card: Path) -> str:
 
 
 def _license(card: dict[str, Any]) -> str:
-    """An SPDX id, or the name that stands for `license: other`."""
+    """An SPDX id, or the name that stands for `license: other`; cards and training.json say it alike."""
     stated = card.get("license") or ""
     stated = stated[0] if isinstance(stated, list) and stated else stated
     return str(card.get("license_name") or stated) if stated == "other" else str(stated)

@@ -7,6 +7,7 @@
 No code from a model's repository is ever run, and a model whose weights only half fit is refused: it would train on noise.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from builders.engine.hub_address import no_telemetry, one_line
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
-from trainers.engine.model_source import MAY_BE, in_folder, on_hub
-from trainers.engine.run import ModelChoice, Spread
+from trainers.engine.model_source import ADAPTERS, MAY_BE, in_folder, on_hub
+from trainers.engine.run import RUN, ModelChoice, Spread
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 NEW = ("new:tiny", "new:100m")
 """Models made on the spot from the data they are trained on."""
+MADE_HERE = f"{RUN}/base"
+"""Where such a model lies in the folder of its run."""
 HUB_NAME = re.compile(r"(?P<name>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>[^@\s]+))?")
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 """What a generation config may only say when it samples."""
@@ -166,6 +169,19 @@ def finish(
     model.config.use_cache = True
     if (folder / "config.json").exists():
         model.config.save_pretrained(folder)
+
+
+def name_base(folder: Path, base: ModelChoice) -> None:
+    """Have saved adapters name their base as others can find it: on the Hub with its commit, else by its own name alone.
+
+    `./NAME` can be no repository on the Hub: where no such folder is, nobody gets a stranger's model of that name. A base
+    that was made here lies beside the adapters.
+    """
+    file = folder / ADAPTERS
+    told = json.loads(file.read_text(encoding="utf-8"))
+    alone = MADE_HERE if base.name in NEW else f"./{base.name}"
+    named = {"base_model_name_or_path": base.name if base.revision else alone, "revision": base.revision}
+    file.write_text(json.dumps({**told, **named}, ensure_ascii=False, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def _take_back_sampling(told: "GenerationConfig | None") -> None:

@@ -94,6 +94,7 @@ class Preparation:
         from transformers import AutoConfig
 
         settings = self.settings
+        _check_attention(settings.attention)
         try:
             config = AutoConfig.from_pretrained(self.model.path, revision=self.model.revision, trust_remote_code=False)
             shape = ModelShape.of_config(config, lora=lora_of(settings), eager=settings.attention == "eager")
@@ -216,6 +217,14 @@ class Preparation:
         run.save()
 
 
+def _check_attention(name: str) -> None:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    known = ("auto", "eager", *sorted(ALL_ATTENTION_FUNCTIONS.valid_keys()))
+    if name not in known and "/" not in name:  # ORG/NAME is a kernel on the Hub
+        raise InputError(f"--attention {name}: transformers knows {', '.join(known)}")
+
+
 def _said(sets: Iterable[Opened]) -> Iterator[str]:
     for one in sets:
         for row in one.read("train"):
@@ -244,7 +253,7 @@ def _dry(run: Run, report: Report, gathered: Gathered) -> dict[str, Any]:
         "rows": len(gathered.order),
         "tokens": int(gathered.lengths.sum()),
         "answer_tokens": sum(one.answer_tokens for one in gathered.drawn),
-        "left_out": report.left_out,
+        "left_out": sum(report.left_out.values()),
         "profile": run.spread.profile,
         "processes": run.spread.processes,
     }

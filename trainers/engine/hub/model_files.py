@@ -1,7 +1,8 @@
 """What of a trained model may leave this machine: the files its training.json names, whole, and nothing that is a pickle."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,11 @@ PUSHED = re.compile(
 PICKLE = re.compile(r".*\.(?:bin|pt|pth|pkl|pickle|ckpt|joblib)")
 PICKLE_OPENS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 """Protocols 2 to 5, and the archive that `torch.save` writes."""
+PATH = re.compile(r"""(?<![\w./:~<])(/[^\s/"'`]+/[^\s/"'`,;:)\]}]+)[^\s"'`]*""")
+"""An absolute path, its first two folders in a group."""
+OF_EVERY_MACHINE = ("/bin/", "/dev/", "/etc/", "/lib/", "/proc/", "/sbin/", "/sys/", "/usr/")
+VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")
+"""Their strings are pieces of text; many a one has learnt `/tmp/` from programs."""
 
 
 class FileEntry(Record):
@@ -95,8 +101,6 @@ def training_of(text: str) -> Training:
 
 def publishable(folder: Path) -> Model:
     """The model in a folder; raises InputError unless it is finished, whole, and everybody may have it."""
-    import json
-
     try:
         text = (folder / TRAINING).read_text(encoding="utf-8")
         model = Model(folder, training_of(text), json.loads(text))
@@ -114,6 +118,7 @@ def publishable(folder: Path) -> Model:
             f"--push: the model in {folder} learnt from {rows:,} rows without a licence; train on rows that have one"
         )
     _refuse_unfit_files(folder, training.hashes)
+    _refuse_paths(folder, [*training.files, TRAINING])
     return model
 
 
@@ -125,10 +130,29 @@ def _refuse_unfit_files(folder: Path, named: Mapping[str, str]) -> None:
             raise InputError(f"--push: {folder / name} is a pickle, which runs code where it is loaded; it stays here")
         if not PUSHED.fullmatch(name):
             raise InputError(f"--push: {TRAINING} names {name}, which is no file of a model")
+        if not (folder / name).is_file():
+            raise InputError(f"--push: {folder / name} is gone, which {TRAINING} names; train again")
         if sha256_of(folder / name) != digest:
             raise InputError(f"--push: {folder / name} is not the file that {TRAINING} names; train again")
         if _is_pickle(folder / name):
             raise InputError(f"--push: {folder / name} is a pickle by its first bytes; it stays here")
+
+
+def _refuse_paths(folder: Path, names: Iterable[str]) -> None:
+    """Where things lie on this machine, and so its users' names, are nobody else's business."""
+    for name in names:
+        file = folder / name
+        if name.endswith((".json", ".md")) and name not in VOCABULARIES and file.is_file():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            told = json.dumps(json.loads(text), ensure_ascii=False) if name.endswith(".json") else text
+            if found := path_of_this_machine(told):
+                raise InputError(f"--push: {file} holds {found}, a place on this machine; it stays here")
+
+
+def path_of_this_machine(text: str) -> str:
+    """The first absolute path in a text whose first two folders are here; "" when there is none."""
+    paths = (found for found in PATH.finditer(text) if not found[0].startswith(OF_EVERY_MACHINE))
+    return next((found[0] for found in paths if Path(found[1]).exists()), "")
 
 
 def _is_pickle(path: Path) -> bool:

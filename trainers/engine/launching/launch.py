@@ -96,6 +96,8 @@ def _bf16(precision: Literal["auto", "bf16", "fp32"], gpus: Gpus) -> bool:
 
 def _as_launched(profile: Profile, processes: int | None) -> tuple[Profile, int]:
     """What the user's own launcher decided; flags that say otherwise are bad input."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise InputError("--profile: the launcher that started this process says FSDP; expected DDP or DeepSpeed ZeRO")
     many = int(os.environ["WORLD_SIZE"])
     given: Profile = _zero_profile() or ("ddp" if many > 1 else "single")
     if profile not in ("auto", given):
@@ -106,13 +108,23 @@ def _as_launched(profile: Profile, processes: int | None) -> tuple[Profile, int]
 
 
 def _zero_profile() -> Literal["zero2", "zero3"] | None:
-    """The ZeRO stage that `accelerate launch` hands its processes; stage 1 is held for stage 2, which needs less."""
+    """The ZeRO stage that `accelerate launch` hands its processes; stage 1 is held for stage 2, which needs less.
+
+    Raises InputError for a stage 3 that leaves every process with its part of the weights, and nobody with a model.
+    """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") != "true":
         return None
     stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    gathers = os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL", "false")
     if file := os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE"):
-        stage = str(json.loads(Path(file).read_text(encoding="utf-8"))["zero_optimization"]["stage"])
-    return "zero3" if stage == "3" else "zero2"
+        zero = json.loads(Path(file).read_text(encoding="utf-8"))["zero_optimization"]
+        stage, asked = str(zero["stage"]), zero.get("stage3_gather_16bit_weights_on_model_save", False)
+        gathers = gathers if asked == "auto" else str(asked)
+    if stage != "3":
+        return "zero2"
+    if gathers.lower() != "true":
+        raise InputError("--profile zero3: the launcher has nobody gather weights; set zero3_save_16bit_model to true")
+    return "zero3"
 
 
 def batch_maths(

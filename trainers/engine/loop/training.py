@@ -117,6 +117,13 @@ class Training(Trainer):
         sampler = super()._get_train_sampler(*arguments, **named)
         return EpochRepeatSampler(sampler) if isinstance(sampler, RepeatSampler) else sampler
 
+    def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+        """Nothing, when a run goes on from its last step: transformers asks for more steps only behind one more."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*arguments, **named)
+
     # --- a loss that is no number, and a stop in time ---
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
