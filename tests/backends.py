@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 
 from conftest import ROOT, Outcome, outcome
 
-LONGEST = 280.0
-"""Seconds a command may take before a test gives up on it."""
+LONGEST = 200.0
+"""Seconds a command may take before a test gives up on it and ends it."""
+STEPS = 16
+SHAPE = "--batch 8 --micro-batch 2 --epochs 2 --max-length 120 --learning-rate 1e-3 --weight-decay 0.1"
+"""Two epochs of eight steps; gradients are clipped at every one of them, for their norms are 3 to 10."""
 PEOPLE = ("我父亲今年六十八岁", "孩子刚满三岁", "同事怀孕四个月", "奶奶有高血压", "弟弟读高中", "邻居做过心脏支架")
 TROUBLES = (
     ("饭后上腹胀痛反酸", "考虑慢性胃炎，可以口服奥美拉唑20mg，早餐前半小时服用", "两周后复查胃镜，查幽门螺杆菌"),
@@ -60,8 +63,11 @@ class Command:
     def __init__(self, *flags: object, launcher: Sequence[str] = ()) -> None:
         words = [sys.executable, *launcher, "-m", "trainers.sft", *map(str, flags)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.process: subprocess.Popen[str] = subprocess.Popen(words, env=environment, **pipes)
+        self.process = subprocess.Popen(
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.printed = ""
+        """Its whole stdout, once it has ended."""
         self._deadline = time.monotonic() + LONGEST
 
     def until(self, happened: Callable[[], object]) -> None:
@@ -73,15 +79,66 @@ class Command:
 
     def ends(self) -> Outcome:
         """How it ended; waits for the end."""
-        out, talk = self.process.communicate(timeout=LONGEST)
+        try:
+            out, talk = self.process.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            self.killed()
+            raise
         self.printed = out
-        """Its whole stdout."""
         return outcome(self.process.returncode, talk, out)
 
     def killed(self) -> None:
         """End it, whatever it is doing."""
         self.process.kill()
         self.process.communicate()
+
+
+class Finished(NamedTuple):
+    """A run that was left in peace."""
+
+    out: Path
+    printed: str
+    """Its whole stdout."""
+    said: dict[str, Any]
+    """Its figures."""
+
+
+class Clinic:
+    """A folder with rows in it, where commands are run; a finished run is kept for all who ask for the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[Command] = []
+        self._rows = clinic(folder / "rows")
+        self._finished: dict[tuple[object, ...], Finished] = {}
+
+    def start(self, out: Path, *more: object, launcher: Sequence[str] = (), model: object = "new:tiny") -> Command:
+        """A command under way; of flags given twice, those in `more` count."""
+        places = ("--model", model, "--data", self._rows, "--out", out)
+        self.started.append(
+            Command(*places, *SHAPE.split(), "--eval-every", STEPS, "--track", "none", *more, launcher=launcher)
+        )
+        return self.started[-1]
+
+    def run(self, profile: str, *more: object, processes: int = 2, model: object = "new:tiny") -> Finished:
+        """A run of this profile that was left in peace."""
+        asked = (profile, processes, model, *more)
+        if asked not in self._finished:
+            out = self.folder / f"{profile}-{len(self.started)}"
+            command = self.start(out, *spread(profile, processes), *more, model=model)
+            ended = command.ends()
+            assert (ended.code, ended.said.get("profile")) == (0, profile), ended.talk
+            self._finished[asked] = Finished(out, command.printed, ended.said)
+        return self._finished[asked]
+
+    def trained(self, profile: str, *more: object, processes: int = 2, model: object = "new:tiny") -> Path:
+        """OUT of such a run."""
+        return self.run(profile, *more, processes=processes, model=model).out
+
+
+def spread(profile: str, processes: int = 2) -> tuple[object, ...]:
+    """The flags that spread a run."""
+    return ("--profile", profile, *(() if profile == "single" else ("--processes", processes)))
 
 
 def in_words(ended: Outcome, code: int) -> str:
@@ -170,9 +227,11 @@ def apart(one: Path, other: Path) -> Apart:
     held_out = [name for name in ("eval_held_out_loss", "eval_general_probe_loss") if curve(one, name)]
     assert len(held_out) == 2
     return Apart(
-        *(_furthest(curve(one, name), curve(other, name)) for name in ("loss", "grad_norm", "learning_rate")),
-        max(_furthest(curve(one, name), curve(other, name)) for name in held_out),
-        _furthest_weight(tensors(one), tensors(other)),
+        loss=_furthest(curve(one, "loss"), curve(other, "loss")),
+        grad_norm=_furthest(curve(one, "grad_norm"), curve(other, "grad_norm")),
+        learning_rate=_furthest(curve(one, "learning_rate"), curve(other, "learning_rate")),
+        held_out=max(_furthest(curve(one, name), curve(other, name)) for name in held_out),
+        weights=_furthest_weight(tensors(one), tensors(other)),
     )
 
 

@@ -158,7 +158,7 @@ def test_a_finished_model_is_whole_while_every_file_is_there_and_as_long_as_it_w
         check_whole(copy, named)
     (copy / "model.safetensors").unlink()
     with pytest.raises(
-        InputError, match="--out .*my-model: model.safetensors of the finished model is gone; put it back"
+        InputError, match=r"--out .*my-model: model.safetensors of the finished model is gone; put it back"
     ):
         check_whole(copy, named)
 

@@ -37,7 +37,9 @@ class Sft(TrainSettings):
         if self.merge and self.lora is None:
             raise ValueError("--merge folds adapters into the weights; --lora RANK asks for them")
         if self.lora is not None and not self.merge and self.model.startswith("new:"):
-            raise ValueError(f"--lora: adapters need the base they were made on, and {self.model} is not kept; add --merge")
+            raise ValueError(
+                f"--lora: adapters need the base they were made on, and {self.model} is not kept; add --merge"
+            )
         return self
 
 

@@ -224,29 +224,30 @@ def timed(side: str, job: Job) -> dict[str, Any]:
     from transformers.trainer import DEFAULT_CALLBACKS
 
     class Clock(TrainerCallback):
-        """At every log the step, the seconds at its end, the tokens so far, and the loss."""
+        """At every log the step, the seconds at its end, those on a CPU, the tokens so far, and the loss."""
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            self.marks: list[tuple[int, float, float, float]] = []
+            self.marks: list[tuple[int, float, float, float, float]] = []
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.ended = time.perf_counter()
+            self.ended = (time.perf_counter(), time.process_time())
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
             if "loss" in logs:
-                self.marks.append((state.global_step, self.ended, logs["num_tokens"], logs["loss"]))
+                self.marks.append((state.global_step, *self.ended, logs["num_tokens"], logs["loss"]))
 
     clock = Clock()
     DEFAULT_CALLBACKS.append(clock)
     SIDES[side](job)
     first, last = next(mark for mark in clock.marks if mark[0] >= job.skip), clock.marks[-1]
-    steps, seconds, tokens = (last[at] - first[at] for at in range(3))
+    steps, seconds, on_cpu, tokens = (last[at] - first[at] for at in range(4))
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "tokens_per_second": round(tokens / seconds, 1),
+        "tokens_per_cpu_second": round(tokens / on_cpu, 1),
         "steps": steps,
         "tokens": tokens,
-        "loss": round(last[3], 5),
+        "loss": round(last[4], 5),
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_rss_mib": round(used.ru_maxrss / 1024),
         **(on_gpu(job) if job.device == "cuda" else {}),

@@ -17,6 +17,7 @@ from builders.engine.hub_address import no_telemetry
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
 from trainers.engine.launching.stopping import STOPPED
+from trainers.engine.loop.quiet import quiet_deepspeed, quiet_peft
 from trainers.engine.run import Outcome, Run
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "DEEPSPEED_LOG_LEVEL": "error",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
@@ -93,3 +93,5 @@ def keep_quiet() -> None:
     no_telemetry()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    quiet_deepspeed()
+    quiet_peft()

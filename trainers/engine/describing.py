@@ -1,5 +1,6 @@
 """What is known of a model before its first step: the facts of its card that preparation measured."""
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,10 @@ def trained_on(sets: Sequence[Opened], drawn: Sequence[Drawn]) -> tuple[TrainedO
 
 def sequences_seen(batches: Batches, a_pass: int | None) -> int:
     """Sequences that the steps of a run take, of `a_pass` each pass; without it (packed) the last step of a pass counts as full."""
-    full = batches.steps * batches.batch
-    return full if a_pass is None else min(full, round(batches.epochs * a_pass))
+    if a_pass is None:
+        return batches.steps * batches.batch
+    whole, rest = divmod(batches.steps, max(1, math.ceil(a_pass / batches.batch)))
+    return whole * a_pass + min(rest * batches.batch, a_pass)
 
 
 def hardware(spread: Spread) -> str:

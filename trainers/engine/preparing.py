@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from schemas.settings import InputError
 from trainers.engine.launching.launch import choose_spread, inside_launcher
 from trainers.engine.loop.checkpoints import last_checkpoint, step_of
+from trainers.engine.loop.trl_arguments import overridden
 from trainers.engine.models import NEW, find_model, load_tokenizer
 from trainers.engine.opening import fingerprint, state_of
 from trainers.engine.preparation import Preparation, say
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 def prepare(settings: "Sft") -> Run | Outcome:
     """The run, ready to be launched; raises InputError on anything that must not be trained on."""
+    if settings.set:
+        from trl import SFTConfig
+
+        overridden(SFTConfig, settings.set)
     model = find_model(settings.model)
     with tempfile.TemporaryDirectory(prefix="suwen-") as scratch:
         sets = [

@@ -7,6 +7,7 @@ from trl import SFTConfig, SFTTrainer
 
 from trainers.engine.finishing import card_so_far, finish
 from trainers.engine.loop.checkpoints import resume_point
+from trainers.engine.loop.token_means import TokenMeans
 from trainers.engine.loop.trackers import report_to
 from trainers.engine.loop.training import Training
 from trainers.engine.loop.trl_arguments import trl_arguments
@@ -21,8 +22,8 @@ HELD = ("held_out", "general", "general_probe")
 """Sets on which the loss is measured, where they have rows."""
 
 
-class Supervised(Training, SFTTrainer):
-    """TRL's supervised trainer with our checkpoints, guards and card."""
+class Supervised(TokenMeans, Training, SFTTrainer):
+    """TRL's supervised trainer with our checkpoints, guards, held-out losses and card."""
 
 
 def fine_tune(run: Run, settings: "Sft") -> Outcome:

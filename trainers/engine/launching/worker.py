@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trainers.engine.launching.stopping import STOPPED, Stopped
+from trainers.engine.loop.quiet import quiet_deepspeed, quiet_peft
 from trainers.engine.run import Outcome, Run
 
 TALK = "talk.log"
@@ -33,6 +34,8 @@ def main(out: Path, lifeline: Path) -> None:
 
 
 def _work(out: Path) -> None:
+    quiet_deepspeed()
+    quiet_peft()
     run = Run.load(out)
     _keep_warnings_from_people()
     with _talking(run) if first_process() else nullcontext():

@@ -119,7 +119,7 @@ def trl_arguments(family: type, ours: Mapping[str, object], overrides: Sequence[
     `ours` should say `bf16` and `use_cpu`; left out, they are False and whether there is no GPU. Raises InputError for an
     override that is unknown, belongs to one of our flags, or is no value of its field.
     """
-    told = dict(_override(family, override) for override in overrides)
+    told = overridden(family, overrides)
     cpu = bool(ours["use_cpu"]) if "use_cpu" in ours else _no_gpu()
     values = {**ALWAYS, **PRIVATE, **ours, **_on_device(cpu), **told}
     # Of its two names transformers takes the new one, and TRL turns the old one on.
@@ -132,6 +132,11 @@ def trl_arguments(family: type, ours: Mapping[str, object], overrides: Sequence[
         if not told:
             raise
         raise InputError(f"--set {' '.join(overrides)}: {' '.join(str(wrong).split())}") from None
+
+
+def overridden(family: type, overrides: Sequence[str]) -> dict[str, object]:
+    """Field -> value of `trl.FIELD=VALUE` overrides; raises InputError for one that cannot be. Makes no instance."""
+    return dict(_override(family, override) for override in overrides)
 
 
 def _no_gpu() -> bool:
