@@ -178,6 +178,7 @@ def test_a_launcher_of_the_users_own_has_decided(gpus, monkeypatch: pytest.Monke
     assert choose_spread("auto", None, "auto", fits=always).processes == 16
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL", "true")
     assert choose_spread("auto", 16, "auto", fits=always).profile == "zero3"
     with pytest.raises(InputError, match="--profile ddp: the launcher that started this process says zero3"):
         choose_spread("ddp", None, "auto", fits=always)

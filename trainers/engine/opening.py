@@ -11,6 +11,7 @@ from builders.engine.folder import sha256_of
 from schemas.base import canonical
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
+from trainers.engine.model_source import check_whole
 from trainers.engine.run import RUN, ModelChoice, Run
 
 TRAINING = "training.json"
@@ -82,6 +83,7 @@ def state_of(out: Path, print_: str, *, resume: bool) -> State:
     """How a run of this fingerprint starts in a folder; raises InputError when it must not."""
     if held := _finished(out):
         if held.get("fingerprint") == print_:
+            check_whole(out, held["files"])
             return State("finished", held)
         raise InputError(f"--out {out}: holds a model of other data or settings; name another folder")
     if not (out / RUN / "run.json").exists():

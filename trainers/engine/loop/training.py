@@ -28,6 +28,7 @@ from trainers.engine.loop.checkpoints import (
 )
 from trainers.engine.loop.guards import Culprit, ask_all, is_finite, keep, not_finite
 from trainers.engine.loop.progress import Progress
+from trainers.engine.models import name_base
 from trainers.engine.run import Run
 
 CARD = "README.md"
@@ -210,6 +211,8 @@ class Training(Trainer):
         if folder == self.out:
             self.create_model_card()
             return
+        if (folder / "adapter_config.json").exists():
+            name_base(folder, self.run.model)
         (folder / CARD).unlink(missing_ok=True)  # PEFT's, which names the base by its path
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(self.out / CARD, folder / CARD)
