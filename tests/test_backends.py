@@ -72,10 +72,10 @@ def sha256(out: Path) -> str:
 
 
 def learnt_alike(one: Path, other: Path) -> None:
-    """Every logged loss, gradient norm and learning rate to four digits, and the weights to a hair."""
+    """Every logged loss, gradient norm, learning rate and held-out loss to four digits, and the weights to a hair."""
     found = apart(one, other)
     assert found.learning_rate == 0.0, found
-    assert max(found.loss, found.grad_norm) < FOUR_DIGITS, found
+    assert max(found.loss, found.grad_norm, found.held_out) < FOUR_DIGITS, found
     assert found.weights < A_HAIR, found
 
 
@@ -88,11 +88,6 @@ def test_two_processes_learn_what_one_learns(place: Clinic, profile: str):
     assert len(curve(both, "loss")) == STEPS
     learnt_alike(alone, both)
     assert curve(both, "loss")[-1] < curve(both, "loss")[0] - 1
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_a_held_out_loss_does_not_depend_on_how_the_run_is_spread(place: Clinic, profile: str):
-    assert apart(place.trained("single"), place.trained(profile)).held_out < FOUR_DIGITS
 
 
 @pytest.mark.parametrize("profile", ["single", *PROFILES])
@@ -164,13 +159,6 @@ def test_adapters_that_are_folded_in_give_the_same_whole_model(place: Clinic, pr
     alone, both = (place.trained(one, "--lora", 4, "--merge", model=base) for one in ("single", profile))
     assert tensors(both).keys() == tensors(alone).keys() == tensors(base).keys()
     learnt_alike(alone, both)
-
-
-@pytest.mark.slow
-def test_adapters_of_a_model_made_here_find_their_base(place: Clinic):
-    from transformers import AutoModelForCausalLM
-
-    AutoModelForCausalLM.from_pretrained(place.trained("single", "--lora", 4))
 
 
 @pytest.mark.slow

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from schemas.settings import InputError
 from trainers.engine.memory import Estimate, Way
 from trainers.engine.preflight import Check, Tally, examine, memory_check, refuse
 from trainers.engine.rows.leaks import Text, shared
+from trainers.engine.rows.mixture import Share
 
 SEVEN_B = Estimate(
     weights=28.4, gradients=28.4, optimizer=56.7, activations=9.0, logits=3.6, buffers=13.2, reserve=7.7
@@ -36,6 +38,14 @@ def check(report, name):
 
 def said(place, whole, *, cluster="", release="build/set"):
     return Text(place, cluster, whole[3:20], whole, release)
+
+
+def exam(place, whole, **more):
+    return said(place, whole, release="org/exam", **more)
+
+
+def leaks_of(train, held):
+    return shared(train, held).leaks
 
 
 def test_one_row_in_a_hundred_may_not_go_with_the_template():
@@ -104,7 +114,7 @@ def test_no_row_left_is_refused_and_says_where_they_went():
 
 
 def test_every_failed_check_is_named_in_one_line():
-    leaks = shared([said("train row 1", STOMACH)], {"validation": [said("validation row 8", STOMACH)]})
+    leaks = leaks_of([said("train row 1", STOMACH)], [exam("exam row 8", STOMACH)])
     memory = memory_check(SEVEN_B, 79.2, lambda room: [Way("--profile zero2", 51.5)])
     with pytest.raises(InputError) as wrong:
         refuse(report_of(kept(3), leaks=leaks, memory=memory))
@@ -127,6 +137,23 @@ def test_training_without_held_out_rows_is_allowed_and_said():
     held_out = check(report_of(kept(3), held_out=0), "held out")
     assert held_out.passed
     assert held_out.said.startswith("no held-out rows")
+
+
+def test_held_out_rows_that_are_not_measured_on_are_counted_by_set_and_reason():
+    unmeasured = {"held_out": {"alike to a training row": 3, "longer than max_length": 1}, "general_probe": {"odd": 2}}
+    held_out = check(report_of(kept(3), held_out=496, unmeasured=unmeasured), "held out")
+    assert held_out.said == (
+        "496 held-out rows; not measured on: 3 of held_out: alike to a training row, "
+        "1 of held_out: longer than max_length, 2 of general_probe: odd"
+    )
+
+
+def test_shares_are_reported_as_asked_and_as_got():
+    shares = [Share("org/general", 0.25, 0.2501, 1), Share("small.jsonl", 0.1, 0.1, 4)]
+    assert check(report_of(kept(3), shares=shares), "shares").said == (
+        "org/general 25.0% asked, 25.0% got; small.jsonl 10.0% asked, 10.0% got, rows up to 4 times"
+    )
+    assert "shares" not in [one.name for one in report_of(kept(3)).checks]
 
 
 def test_lengths_are_those_of_the_rows_that_are_kept():
@@ -185,15 +212,13 @@ def test_memory_that_fits_to_the_last_bit_passes_and_asks_for_no_other_way():
 
 def test_the_same_conversation_on_both_sides_is_a_leak():
     train = [said("train row 0", RASH), said("train row 1", STOMACH)]
-    (leak,) = shared(train, {"validation": [said("validation row 0", FEVER), said("validation row 1", STOMACH)]})
-    assert (leak.place, leak.held, leak.among) == ("train row 1", "validation row 1", "validation")
-    assert leak.similarity == 1.0
-    assert not leak.cluster
+    (leak,) = leaks_of(train, [exam("exam row 0", FEVER), exam("exam row 1", STOMACH)])
+    assert (leak.place, leak.held, leak.similarity, leak.cluster) == ("train row 1", "exam row 1", 1.0, False)
 
 
 def test_a_few_changed_words_do_not_hide_a_leak_and_its_similarity_is_exact():
     changed = STOMACH.replace("两周", "三周") + "祝您早日康复！"
-    (leak,) = shared([said("train row 0", changed)], {"test": [said("test row 0", STOMACH)]})
+    (leak,) = leaks_of([said("train row 0", changed)], [exam("exam row 0", STOMACH)])
     assert leak.similarity == pytest.approx(jaccard(changed, STOMACH))
     assert 0.8 <= leak.similarity < 1
 
@@ -208,26 +233,60 @@ def jaccard(one, other):
 def test_half_a_conversation_in_common_is_no_leak():
     half = STOMACH[: len(STOMACH) // 2] + RASH[len(RASH) // 2 :]
     assert jaccard(half, STOMACH) < 0.8
-    assert shared([said("train row 0", half)], {"validation": [said("validation row 0", STOMACH)]}) == []
+    assert leaks_of([said("train row 0", half)], [exam("exam row 0", STOMACH)]) == []
 
 
 def test_one_cluster_on_both_sides_of_a_release_is_a_leak_however_the_texts_differ():
     train = [said("train row 0", RASH, cluster="c7")]
-    (leak,) = shared(train, {"validation": [said("validation row 0", FEVER, cluster="c7")]})
+    (leak,) = leaks_of(train, [said("validation row 0", FEVER, cluster="c7")])
     assert leak.cluster
     assert leak.similarity < 0.1
-    assert shared(train, {"validation": [said("v row 0", FEVER, cluster="c7", release="org/other")]}) == []
-    assert shared([said("train row 0", RASH)], {"validation": [said("v row 0", FEVER)]}) == []
+    near = shared(train, [said("validation row 0", RASH + "谢谢您。", cluster="c7")])
+    assert [one.cluster for one in near.leaks] == [True]
+    assert near.alike == frozenset()
+    assert leaks_of(train, [exam("exam row 0", FEVER, cluster="c7")]) == []
+    assert leaks_of([said("train row 0", RASH)], [said("validation row 0", FEVER)]) == []
+
+
+NEAR, NEARER = STOMACH + "祝您早日康复！", STOMACH + "祝您早！"
+
+
+def test_what_is_merely_alike_within_a_release_is_no_leak_and_every_such_row_is_named():
+    held = [said("validation row 0", NEAR), said("validation row 1", FEVER), said("validation row 2", NEARER)]
+    found = shared([said("train row 0", STOMACH)], held)
+    assert found.leaks == []
+    assert found.alike == {"validation row 0", "validation row 2"}
+
+
+def test_a_leak_to_another_release_is_not_hidden_by_a_nearer_row_of_its_own():
+    held = [said("validation row 0", NEARER), exam("exam row 0", NEAR)]
+    found = shared([said("train row 0", STOMACH)], held)
+    assert [(leak.place, leak.held) for leak in found.leaks] == [
+        ("train row 0", "exam row 0"),
+        ("validation row 0", "exam row 0"),
+    ]
+    assert found.alike == {"validation row 0"}
+
+
+def test_a_leak_of_one_cluster_is_not_forgiven_for_a_nearer_row_of_another():
+    held = [said("validation row 0", NEAR, cluster="c1"), said("validation row 1", FEVER, cluster="c7")]
+    found = shared([said("train row 0", STOMACH, cluster="c7")], held)
+    assert [(leak.held, leak.cluster) for leak in found.leaks] == [("validation row 1", True)]
+    assert found.alike == {"validation row 0"}
 
 
 def test_evaluation_sets_share_nothing_among_themselves_either():
-    held = {"validation": [said("validation row 0", FEVER)], "exam": [said("exam row 3", FEVER)]}
-    (leak,) = shared([], held)
-    assert (leak.place, leak.among, leak.held) == ("validation row 0", "exam", "exam row 3")
+    (leak,) = leaks_of([], [said("validation row 0", FEVER), exam("exam row 3", FEVER)])
+    assert (leak.place, leak.held) == ("validation row 0", "exam row 3")
 
 
 def test_twins_inside_one_set_are_no_leak():
-    assert shared([said("train row 0", RASH)] * 2, {"validation": [said("validation row 0", FEVER)] * 2}) == []
+    assert shared([said("train row 0", RASH)] * 2, [said("validation row 0", FEVER)] * 2) == ([], frozenset())
+
+
+def test_texts_without_a_letter_are_compared_like_any_other():
+    (leak,) = leaks_of([said("train row 0", "？？！")], [exam("exam row 0", "？？！")])
+    assert leak.held == "exam row 0"
 
 
 def test_without_evaluation_rows_the_training_rows_are_not_even_read():
@@ -235,12 +294,25 @@ def test_without_evaluation_rows_the_training_rows_are_not_even_read():
         raise AssertionError
         yield
 
-    assert shared(unread(), {"validation": []}) == []
+    assert leaks_of(unread(), []) == []
 
 
 def test_leaks_are_found_behind_the_first_batch_and_of_several_alike_the_nearest():
-    near = STOMACH + "祝您早日康复！"
-    train = [said(f"train row {row}", RASH) for row in range(9_000)] + [said("train row 9000", near)]
-    held = [said("validation row 0", STOMACH), said("validation row 1", near)]
-    (leak,) = shared(iter(train), {"validation": held})
-    assert (leak.place, leak.held, leak.similarity) == ("train row 9000", "validation row 1", 1.0)
+    train = [said(f"train row {row}", RASH) for row in range(9_000)] + [said("train row 9000", NEAR)]
+    (leak,) = leaks_of(iter(train), [exam("exam row 0", STOMACH), exam("exam row 1", NEAR)])
+    assert (leak.place, leak.held, leak.similarity) == ("train row 9000", "exam row 1", 1.0)
+
+
+def test_a_text_repeated_on_both_sides_is_compared_once(monkeypatch):
+    compared = []
+    common = np.intersect1d
+
+    def counted(*arrays, **more):
+        compared.append(arrays)
+        return common(*arrays, **more)
+
+    monkeypatch.setattr(np, "intersect1d", counted)
+    train = [said(f"train row {row}", STOMACH) for row in range(1_000)]
+    leaks = leaks_of(train, [exam(f"exam row {row}", STOMACH) for row in range(200)])
+    assert [leak.place for leak in leaks] == [text.place for text in train]
+    assert len(compared) == 1

@@ -22,8 +22,8 @@ from schemas.qa import QA
 from schemas.settings import InputError
 from schemas.train_settings import data_choice
 from trainers.engine.rows.chat_rows import Conversation, Unreadable
-from trainers.engine.rows.data_sets import Opened, general_probe, open_data
-from trainers.engine.rows.mixture import mixed
+from trainers.engine.rows.data_sets import Opened, find_data, general_probe, open_data, open_found
+from trainers.engine.rows.mixture import counts_of, mixed
 
 SYMPTOMS = ("咳嗽", "头晕", "胃疼", "皮疹", "失眠", "腰酸", "耳鸣", "鼻塞", "牙疼", "心慌")
 SINCE = (
@@ -50,6 +50,14 @@ def asked(number: int) -> str:
 def opened(value: object, seed: int = 0) -> Opened:
     (one,) = open_data([data_choice(str(value))], Path("scratch"), seed=seed)
     return one
+
+
+def splits(one: Opened) -> tuple[str, ...]:
+    return tuple(split for split in ("train", "validation", "test") if one.size(split))
+
+
+def places(one: Opened, split: str) -> list[str]:
+    return [row.place for row in one.read(split)]
 
 
 def read(value: object) -> list[Conversation | Unreadable]:
@@ -96,19 +104,19 @@ def test_a_release_gives_its_rows_by_split_with_what_the_card_must_state():
     release("build/set", {"polished_qa": {"train": train, "test": [answered(4, license="mit")]}})
     one = opened("build/set")
     assert (one.name, one.revision, one.version, one.configs) == ("set", "c0ffee", "1.2.0", ("polished_qa",))
-    assert (one.licenses, one.rehearsal, one.splits) == ({"cc-by-4.0": 2, "": 1}, True, ("train", "test"))
+    assert (one.licenses, one.rehearsal, splits(one)) == ({"cc-by-4.0": 2, "": 1}, True, ("train", "test"))
     rows = list(one.read("train"))
     assert said(rows[0]) == [("user", asked(0)), ("assistant", "建议您先测一次血压，再来复诊。")]
-    assert rows[1][:3] == ("polished_qa/train-00000-of-00001.parquet: row 2", "site/1", "site/0")
+    assert rows[1][:2] == ("polished_qa/train-00000-of-00001.parquet: row 2", "site/0")
     assert list(one.read("validation")) == []
-    assert [row.key for row in one.read("test")] == ["site/4"]
+    assert [row.cluster for row in one.read("test")] == ["site/2"]
 
 
 def test_of_a_release_those_configs_are_read_that_were_named_or_else_can_be_trained_on():
     rows = {"train": [answered(0)]}
     release("set", {"polished_qa": rows, "passages": rows, "spoken": {"train": [answered(2)]}}, extra=("passages",))
     assert opened("set").configs == ("polished_qa", "spoken")
-    assert [row.key for row in opened("set:spoken").read("train")] == ["site/2"]
+    assert [said(row)[0][1] for row in opened("set:spoken").read("train")] == [asked(2)]
     assert refusal("set:dialogues") == "--data set: no config dialogues; it has polished_qa, passages, spoken"
     assert refusal("set:passages") == "--data set: the rows of config passages have no column messages"
     release("books", {"passages": rows}, extra=("passages",))
@@ -119,6 +127,25 @@ def test_a_release_whose_files_are_not_those_of_its_manifest_is_refused():
     folder = release("set", {"polished_qa": {"train": [answered(0), answered(1)]}})
     pq.write_table(to_arrow([answered(0)], QA), folder / "polished_qa/train-00000-of-00001.parquet")
     assert "not the file that manifest.json names" in refusal("set")
+
+
+def test_finding_knows_name_and_revision_before_a_row_is_read():
+    folder = release("build/set", {"qa": {"train": [answered(0)]}})
+    (found,) = find_data([data_choice("build/set")])
+    assert (found.name, found.revision) == ("set", "c0ffee")
+    (folder / "qa/train-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"--data .*not the file that manifest\.json names"):
+        open_found([found], Path("scratch"))
+
+
+def test_a_file_that_two_data_flags_name_is_refused():
+    written("set/a/train.jsonl", lines(LAYOUTS["messages"]))
+    written("set/b/train.jsonl", lines(LAYOUTS["messages"]))
+    both = [data_choice("set:a"), data_choice("set:b")]
+    assert [one.name for one in find_data(both)] == ["set", "set"]
+    for first, again in (("set:a", "set:a=0.2"), ("set:a", "./set:a,b"), ("set/a/train.jsonl", "general=set")):
+        with pytest.raises(InputError, match=r"train\.jsonl is trained on already, by --data .*; name it once"):
+            find_data([data_choice(first), data_choice(again)])
 
 
 FIRST = [("user", "孩子发烧39度怎么办？"), ("assistant", "先物理降温，多喝水。")]
@@ -175,13 +202,13 @@ def test_what_nothing_can_be_learnt_from_is_told_with_its_place_and_reason():
     kept, *broken = read("chat.jsonl")
     assert said(kept)[-1] == ("user", "没有")
     assert broken[:5] == [
-        ("chat.jsonl: row 2", "message 2 (assistant): empty"),
-        ("chat.jsonl: row 3", "message 2: the role 'observation' is neither system, user nor assistant"),
-        ("chat.jsonl: row 4", "no assistant turn"),
-        ("chat.jsonl: row 5", "nothing is said in it"),
-        ("chat.jsonl: row 6", "messages: expected a list of messages, got nothing"),
+        ("chat.jsonl: row 2", "unreadable: message 2 (assistant): empty"),
+        ("chat.jsonl: row 3", "unreadable: message 2: the role 'observation' is neither system, user nor assistant"),
+        ("chat.jsonl: row 4", "unreadable: no assistant turn"),
+        ("chat.jsonl: row 5", "unreadable: nothing is said in it"),
+        ("chat.jsonl: row 6", "unreadable: messages: expected a list of messages, got nothing"),
     ]
-    assert [row.place for row in broken[5:]] == ["chat.jsonl: line 7"]
+    assert [(row.place, row.reason[:12]) for row in broken[5:]] == [("chat.jsonl: line 7", "unreadable: ")]
 
 
 def test_raw_sources_are_refused_with_the_builder_that_makes_a_release_of_them():
@@ -214,18 +241,18 @@ def test_one_row_in_twenty_of_a_table_is_held_out_and_shares_no_cluster_with_the
     written("qa.jsonl", lines(*({"instruction": each, "input": "", "output": "请来复诊。"} for each in questions)))
     one = opened("qa.jsonl")
     train, held_out = list(one.read("train")), list(one.read("validation"))
-    assert (one.splits, one.licenses, one.rehearsal) == (("train", "validation"), {"": len(train)}, False)
+    assert (splits(one), one.licenses, one.rehearsal) == (("train", "validation"), {"": len(train)}, False)
     assert len(train) + len(held_out) == 600
     assert 15 <= len(held_out) <= 45  # of 600 rows 30, give or take three standard deviations of 400 draws
     assert {row.cluster for row in train} & {row.cluster for row in held_out} == set()
-    clusters = {row.key: row.cluster for row in (*train, *held_out)}
-    assert clusters["qa.jsonl:401"] == "qa.jsonl:1"  # the twin of row 1
+    clusters = {row.place: row.cluster for row in (*train, *held_out)}
+    assert clusters["qa.jsonl: row 401"] == "qa.jsonl:1"  # the twin of row 1
     assert len(set(clusters.values())) == 400
 
 
 def test_the_same_seed_holds_out_the_same_rows_and_another_one_others():
     written("qa.jsonl", lines(*({"prompt": asked(number), "completion": "请来复诊。"} for number in range(300))))
-    held_out = [[row.key for row in opened("qa.jsonl", seed).read("validation")] for seed in (1, 1, 2)]
+    held_out = [places(opened("qa.jsonl", seed), "validation") for seed in (1, 1, 2)]
     assert held_out[0] == held_out[1] != held_out[2]
 
 
@@ -234,8 +261,8 @@ def test_a_crowd_of_near_duplicates_is_trained_on_and_never_held_out():
     written(
         "norm.jsonl", lines(*({"instruction": same, "input": "", "output": f"病名{number}"} for number in range(60)))
     )
-    splits = {opened("norm.jsonl", seed).splits for seed in range(15, 20)}  # the hash alone would hold it out with 17
-    assert splits == {("train",)}
+    cuts = {splits(opened("norm.jsonl", seed)) for seed in range(15, 20)}  # the hash alone would hold it out with 17
+    assert cuts == {("train",)}
 
 
 def test_files_of_a_folder_are_held_out_as_their_names_say():
@@ -243,15 +270,14 @@ def test_files_of_a_folder_are_held_out_as_their_names_say():
     for name in ("train.jsonl", "more.jsonl", "valid_01.jsonl", "test/0.jsonl"):
         written(f"set/{name}", row)
     one = opened("set")
-    places = {split: [row.place for row in one.read(split)] for split in one.splits}
-    assert places == {
+    assert {split: places(one, split) for split in splits(one)} == {
         "train": ["more.jsonl: row 1", "train.jsonl: row 1"],
         "validation": ["valid_01.jsonl: row 1"],
         "test": ["test/0.jsonl: row 1"],
     }
     written("held/dev.jsonl", row)
     assert refusal("held") == "--data held: nothing to train on: its files are named validation"
-    assert opened("held/dev.jsonl").splits == ("train",)  # a file that is named itself is meant
+    assert splits(opened("held/dev.jsonl")) == ("train",)  # a file that is named itself is meant
 
 
 def test_a_table_is_known_by_its_content_wherever_and_whenever_it_was_written():
@@ -276,8 +302,8 @@ from trainers.engine.rows.data_sets import open_data
 for value in sys.argv[1:]:
     try:
         (one,) = open_data([data_choice(value)], Path("scratch"))
-        keys = {split: [row.key for row in one.read(split)] for split in one.splits}
-        print(json.dumps([one.name, one.revision, one.version, one.configs, keys]))
+        asked = {split: [row.messages[0].content for row in one.read(split)] for split in one.pieces}
+        print(json.dumps([one.name, one.revision, one.version, one.configs, asked]))
     except InputError as wrong:
         print(json.dumps(str(wrong)))
 """
@@ -286,7 +312,7 @@ for value in sys.argv[1:]:
 def test_data_sets_on_the_hub_are_read_at_a_commit_as_releases_or_as_tables(tmp_path):
     folder = release("set", {"qa": {"train": [answered(0)]}, "more": {"train": [answered(2)]}})
     ours = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    chat = {name: lines({"id": name, **LAYOUTS["sharegpt"]}).encode() for name in ("a", "b", "c")}
+    chat = {name: lines({"prompt": name, "completion": "多喝水。"}).encode() for name in ("a", "b", "c")}
     with running_hub() as hub:
         hub.repos |= {name: Repo(name) for name in ("org/ours", "org/chat")}
         tagged = hub.commit("org/ours", ours, "v1")
@@ -301,8 +327,8 @@ def test_data_sets_on_the_hub_are_read_at_a_commit_as_releases_or_as_tables(tmp_
         assert ended.returncode == 0, ended.stderr
         at_tag, one, unknown, table, english, nobody = map(json.loads, ended.stdout.splitlines())
         latest = hub.repos["org/ours"].head
-    assert at_tag == ["org/ours", tagged, "1.2.0", ["qa", "more"], {"train": ["site/0", "site/2"]}]
-    assert one == ["org/ours", latest, "1.2.0", ["more"], {"train": ["site/2"]}]
+    assert at_tag == ["org/ours", tagged, "1.2.0", ["qa", "more"], {"train": [asked(0), asked(2)]}]
+    assert one == ["org/ours", latest, "1.2.0", ["more"], {"train": [asked(2)]}]
     assert unknown == "--data org/ours: no config none; it has qa, more"
     assert table == ["org/chat", head, "", [], {"train": ["a"], "validation": ["b"]}]
     assert english == ["org/chat", head, "", ["en"], {"train": ["c"]}]
@@ -310,43 +336,40 @@ def test_data_sets_on_the_hub_are_read_at_a_commit_as_releases_or_as_tables(tmp_
 
 
 def test_a_set_with_a_share_fills_it_and_the_others_stand_once():
-    mix = mixed([300, 1000], [None, 0.25], seed=0)
-    assert (mix.counts, mix.repeats) == ((300, 100), (1, 1))  # 100 of 400 rows are a quarter
+    assert counts_of([300, 1000], [None, 0.25]) == [300, 100]  # 100 of 400 rows are a quarter
+    assert counts_of([120, 80, 1000, 1000], [None, None, 0.25, 0.25]) == [120, 80, 100, 100]
+    mix = mixed([300, 1000], [300, 100], seed=0)
     assert sorted(mix.rows[mix.sets == 0]) == list(range(300))
     assert len(set(mix.rows[mix.sets == 1])) == 100
     assert mix.rows[mix.sets == 1].max() > 500  # drawn from all of them, not the first hundred
-    assert mixed([120, 80, 1000, 1000], [None, None, 0.25, 0.25], seed=0).counts == (120, 80, 100, 100)
 
 
 def test_a_set_too_small_for_its_share_gives_whole_passes_and_a_draw():
-    mix = mixed([300, 40], [None, 0.25], seed=0)
-    assert (mix.counts, mix.repeats) == ((300, 100), (1, 3))
+    assert counts_of([300, 40], [None, 0.25]) == [300, 100]
+    mix = mixed([300, 40], [300, 100], seed=0)
     times = Counter(mix.rows[mix.sets == 1].tolist())
     assert Counter(times.values()) == {2: 20, 3: 20}  # two passes of 40, and 20 of them once more
 
 
 def test_when_every_set_has_a_share_none_is_repeated_and_one_is_used_up():
-    mix = mixed([100, 900], [0.25, 0.75], seed=0)
-    assert (mix.counts, mix.repeats) == ((100, 300), (1, 1))
-    assert mixed([7, 93], [0.07, 0.93], seed=0).counts == (7, 93)  # although 7 / 0.07 is 99.99999999999999 here
-    assert mixed([10, 10], [1 / 3, 2 / 3], seed=0).counts == (5, 10)
+    assert counts_of([100, 900], [0.25, 0.75]) == [100, 300]
+    assert counts_of([7, 93], [0.07, 0.93]) == [7, 93]  # although 7 / 0.07 is 99.99999999999999 here
+    assert counts_of([10, 10], [1 / 3, 2 / 3]) == [5, 10]
 
 
 def test_shares_that_cannot_be_had_are_refused():
     with pytest.raises(ValueError, match=r"every data set has a share, and they add up to 0\.75, not to 1"):
-        mixed([100, 100], [0.5, 0.25], seed=0)
+        counts_of([100, 100], [0.5, 0.25])
     with pytest.raises(ValueError, match="the shares add up to 1; nothing is left"):
-        mixed([100, 100, 100], [None, 0.5, 0.5], seed=0)
-    with pytest.raises(ValueError, match="a data set with a share has no rows"):
-        mixed([100, 0], [None, 0.5], seed=0)
+        counts_of([100, 100, 100], [None, 0.5, 0.5])
 
 
 def test_the_order_is_shuffled_and_the_seed_s():
-    first, again, other = (mixed([500, 0, 500], [None, None, None], seed) for seed in (1, 1, 2))
+    first, again, other = (mixed([500, 0, 500], [500, 0, 500], seed) for seed in (1, 1, 2))
     assert np.array_equal(first.rows, again.rows)
     assert np.array_equal(first.sets, again.sets)
     assert not np.array_equal(first.rows, other.rows)
-    assert (first.counts, first.repeats) == ((500, 0, 500), (1, 0, 1))
+    assert Counter(first.sets.tolist()) == {0: 500, 2: 500}
     early = Counter(first.sets[:500].tolist())
     assert set(early) == {0, 2}
     assert abs(early[0] - 250) < 50  # 500 of 1,000 drawn: standard deviation 7.9
@@ -358,7 +381,7 @@ def test_the_general_probe_is_forty_chinese_and_twenty_english_conversations():
     assert (len(probe), len(chinese)) == (60, 40)
     assert {tuple(message.role for message in row.messages) for row in probe} == {("user", "assistant")}
     assert len({row.messages[0].content for row in probe}) == 60
-    assert (probe[0].place, probe[0].key) == ("general_probe.jsonl: row 1", "general_probe.jsonl:1")
+    assert probe[0].place == "general_probe.jsonl: row 1"
 
 
 def test_real_chat_sets_are_read_whole_and_real_raw_ones_refused(shared_data):
@@ -366,7 +389,7 @@ def test_real_chat_sets_are_read_whole_and_real_raw_ones_refused(shared_data):
     for name, rows in sets.items():
         found = read(shared_data / name)
         assert Counter(type(row) for row in found) == {Conversation: rows}
-        assert len({row.key for row in found}) == rows
+        assert len({row.place for row in found}) == rows
     for name in ("toyhom_zh_qa", "smile/smile_2000.jsonl", "chineseblue_cmdd_dev", "huatuo26m_test_first2000"):
         assert "nobody has de-identified them" in refusal(shared_data / name)
     assert "the columns are id, name, instruction, instances" in refusal(shared_data / "seed_tasks/belle")

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 
 from schemas.settings import InputError
 from trainers.engine.memory import Estimate, Way
+from trainers.engine.rows.chat_rows import UNREADABLE
 from trainers.engine.rows.leaks import Leak
+from trainers.engine.rows.mixture import Share
 from trainers.engine.rows.tally import Lengths, SetTally, Tally, lengths_of
 
 __all__ = ["Check", "Report", "Tally", "examine", "leak_check", "memory_check", "refuse"]
 
-LONG, UNREADABLE = "longer than max_length", "unreadable"
+LONG = "longer than max_length"
 ROW_REASONS = frozenset({LONG, UNREADABLE})
 """Reasons that lie in a row alone; every other one says that the template and the rows do not go together."""
 MOST_FAULTY, MOST_LEFT_OUT = 0.01, 0.5
@@ -101,17 +103,23 @@ def examine(
     leaks: Sequence[Leak],
     memory: Check,
     micro: int,
+    unmeasured: Mapping[str, Mapping[str, int]] | None = None,
+    shares: Sequence[Share] = (),
     samples: Sequence[str] = (),
     extra: Sequence[Check] = (),
 ) -> Report:
-    """Everything that is known before training, judged; `held_out` rows are kept from it to measure the loss on."""
+    """Everything that is known before training, judged; `held_out` rows are kept from it to measure the loss on.
+
+    `unmeasured` are those that cannot be: name of the evaluation set -> reason -> rows.
+    """
     lengths = lengths_of(tally, micro)
     checks = (
         _rows(tally),
         _template(tally),
         _others(tally),
         Check("lengths", passed=True, said=lengths.told()),
-        _held_out(held_out),
+        *_shares(shares),
+        _held_out(held_out, unmeasured or {}),
         leak_check(leaks),
         memory,
         *extra,
@@ -209,13 +217,19 @@ def _without(counts: Counter[str], reasons: frozenset[str]) -> Counter[str]:
     return Counter({reason: rows for reason, rows in counts.items() if reason not in reasons})
 
 
-def _held_out(rows: int) -> Check:
+def _shares(shares: Sequence[Share]) -> list[Check]:
+    """What became of those that were asked for; nothing when none was."""
+    return [Check("shares", passed=True, said="; ".join(share.told() for share in shares))] if shares else []
+
+
+def _held_out(rows: int, unmeasured: Mapping[str, Mapping[str, int]]) -> Check:
     told = (
         f"{rows:,} held-out rows"
         if rows
         else "no held-out rows: nothing will show when the model starts to learn by heart"
     )
-    return Check("held out", passed=True, said=told)
+    others = [f"{count:,} of {name}: {why}" for name, one in unmeasured.items() for why, count in one.items()]
+    return Check("held out", passed=True, said=told + f"; not measured on: {', '.join(others)}" * bool(others))
 
 
 def _rows_word(rows: int) -> str:

@@ -55,7 +55,15 @@ class Preparation:
         stops = adopt(tokenizer, template)
         renderer = Renderer(tokenizer, max_length=settings.max_length)
         gathered = gather(self.sets, renderer, self.folder, self.tally, seed=settings.seed, say=say)
-        held_out = hold_out(self.sets, renderer, self.folder, most=settings.eval_rows, seed=settings.seed, say=say)
+        held_out = hold_out(
+            self.sets,
+            renderer,
+            self.folder,
+            most=settings.eval_rows,
+            seed=settings.seed,
+            say=say,
+            trained=gathered.trained,
+        )
         sized = self._sized(shape, architecture)
         report = self._examined(gathered, held_out, sized, renderer)
         print(report.text(), file=sys.stderr)
@@ -160,6 +168,8 @@ class Preparation:
             leaks=held_out.leaks,
             memory=memory,
             micro=self.settings.micro_batch,
+            unmeasured=held_out.unmeasured,
+            shares=gathered.shares,
             samples=[renderer.marked(sample, ansi=sys.stderr.isatty()) for sample in gathered.samples],
         )
 
@@ -209,6 +219,7 @@ class Preparation:
             report=report,
             held_out=held_out,
             architecture=sized.architecture,
+            not_drawn=sum(one.size("train") for one in self.sets) - sum(one.read for one in self.tally.sets.values()),
         )
         (run.folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
         (run.folder / "preflight.json").write_text(

@@ -21,7 +21,8 @@ from trainers.engine.loop.trl_arguments import overridden
 from trainers.engine.models import NEW, find_model, load_tokenizer
 from trainers.engine.opening import fingerprint, state_of
 from trainers.engine.preparation import Preparation, say
-from trainers.engine.rows.data_sets import Opened, open_data
+from trainers.engine.rows.data_sets import Opened, open_found
+from trainers.engine.rows.finding import find_data
 from trainers.engine.run import RUN, ModelChoice, Outcome, Run
 from trainers.engine.templates import choose_template
 
@@ -36,26 +37,23 @@ def prepare(settings: "Sft") -> Run | Outcome:
 
         overridden(SFTConfig, settings.set)
     model = find_model(settings.model)
-    with tempfile.TemporaryDirectory(prefix="suwen-") as scratch:
-        sets = [
-            _licensed(one, settings.rows_license)
-            for one in open_data(settings.choices, Path(scratch), seed=settings.seed)
-        ]
-        mark = fingerprint(settings, model, _template_text(model, settings), [one.revision for one in sets])
-        state = state_of(settings.out, mark, resume=settings.resume)
-        if state.kind == "finished":
-            print(f"{settings.out}: is finished; nothing to train", file=sys.stderr)
-            return Outcome(code=0, figures={**state.finished["figures"], "path": str(settings.out)})
-        if state.kind == "resumed":
-            return _resumed(settings)
+    found = find_data(settings.choices)
+    mark = fingerprint(settings, model, _template_text(model, settings), [one.revision for one in found])
+    state = state_of(settings.out, mark, resume=settings.resume)
+    if state.kind == "finished":
+        print(f"{settings.out}: is finished; nothing to train", file=sys.stderr)
+        return Outcome(code=0, figures={**state.finished["figures"], "path": str(settings.out)})
+    if state.kind == "resumed":
+        return _resumed(settings)
+    with tempfile.TemporaryDirectory(prefix="suwen-") as scratch, _place(settings) as out:
+        sets = [_licensed(one, settings.rows_license) for one in open_found(found, Path(scratch), settings.seed)]
         if settings.push and not settings.dry_run:
             _check_push(model, sets)
-        with _place(settings) as out:
-            try:
-                return Preparation(settings, model, sets, out).run(mark)
-            except InputError:
-                shutil.rmtree(out / RUN)  # of a run that never was
-                raise
+        try:
+            return Preparation(settings, model, sets, out).run(mark)
+        except InputError:
+            shutil.rmtree(out / RUN)  # of a run that never was
+            raise
 
 
 def _licensed(one: Opened, known: str) -> Opened:

@@ -25,6 +25,8 @@ Role = Literal["system", "user", "assistant"]
 ROLES: dict[int, Role] = {SYSTEM: "system", ASKING: "user", ANSWERING: "assistant"}
 LABEL = re.compile(r"(?:^|\n)\s*(Human|Assistant)\s*[:：]")
 MOST_SHOWN = 20
+UNREADABLE = "unreadable"
+"""What the reason of such a row begins with, and is counted by."""
 
 
 class Conversation(NamedTuple):
@@ -32,12 +34,9 @@ class Conversation(NamedTuple):
 
     place: str
     """File and row, for people: `belle.jsonl: row 12`."""
-    key: str
-    """The row's own key or id; FILE:ROW when it has none."""
     cluster: str
     """Key of its near-duplicate cluster; "" when nobody has looked."""
     messages: tuple[Message, ...]
-    department: str = ""
 
 
 class Unreadable(NamedTuple):
@@ -45,6 +44,7 @@ class Unreadable(NamedTuple):
 
     place: str
     reason: str
+    """`unreadable: ` and what is wrong with it."""
 
 
 class Layout(NamedTuple):

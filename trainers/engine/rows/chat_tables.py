@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from builders.engine.splits import CLUSTER_JACCARD, hashed
-from builders.sources.fields import id_of
 from builders.sources.raw_rows import AT_ONCE, rejected_of
 from builders.sources.tables import Table
-from trainers.engine.rows.chat_rows import Conversation, Layout, Unreadable, first_asked, messages_of
+from trainers.engine.rows.chat_rows import UNREADABLE, Conversation, Layout, Unreadable, first_asked, messages_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Split = Literal["train", "validation", "test"]
-NAMED = ("key", "id")
-"""Columns that name a row; the first that is there counts."""
 PROVENANCE = "provenance"
 HELD_OUT = 20
 """One row in so many is held out: `hashed` gives validation 5 %."""
@@ -32,6 +29,15 @@ class Cut(NamedTuple):
     """(rows,)"""
 
 
+class Stated(NamedTuple):
+    """What rows say of themselves in their provenance."""
+
+    licenses: Counter[str]
+    """Licence they state to be released under, "" where none is stated -> rows."""
+    rehearsal: bool
+    """Whether any of them has an answer of the rehearsal teacher."""
+
+
 class Piece(NamedTuple):
     """Rows of one split: a table, or those of it on one side of a cut."""
 
@@ -41,66 +47,68 @@ class Piece(NamedTuple):
     held_out: bool = False
     """Which side of the cut; what stands in the files and is no row is told on the other."""
 
-    def read(self) -> Iterator[Conversation | Unreadable]:
-        """Every row in order, a batch of them in memory; what is no row follows them."""
-        columns = (*NAMED, "department", *self.layout.columns, PROVENANCE)
-        for numbers, batch in self._batches(columns):
+    @property
+    def size(self) -> int:
+        """What `read` gives: rows, and what is none."""
+        return self._rows + (0 if self.held_out else self.table.rejected_rows)
+
+    def read(self, wanted: "NDArray[np.bool_] | None" = None) -> Iterator[Conversation | Unreadable]:
+        """Every row in order, a batch of them in memory; what is no row follows them. Of all these the `wanted` (size,)."""
+        for numbers, batch in self._batches((*self.layout.columns, PROVENANCE), wanted):
             found = _of_provenance(batch, "cluster")
             clusters = found.to_pylist() if found is not None else [""] * len(numbers)
             plain = batch.drop_columns([PROVENANCE]) if PROVENANCE in batch.schema.names else batch
             for number, row, cluster in zip(numbers, plain.to_pylist(), clusters, strict=True):
                 yield self._conversation(number, row, cluster or "")
         if not self.held_out:
-            yield from (Unreadable(broken.place, broken.reason) for broken in rejected_of(self.table))
+            for at, broken in enumerate(rejected_of(self.table), self._rows):
+                if wanted is None or wanted[at]:
+                    yield Unreadable(broken.place, f"{UNREADABLE}: {broken.reason}")
 
-    def licenses(self) -> Counter[str]:
-        """Licence that rows state to be released under, "" where none is stated -> rows."""
-        stated = Counter[str]()
-        for found in self._stated("license"):
-            stated.update({str(one["values"] or ""): one["counts"] for one in found.value_counts().to_pylist()})
-        return stated or Counter({"": self._rows})
-
-    def rehearsal(self) -> bool:
-        """Whether any row has an answer of the rehearsal teacher."""
-        return any(True in found.to_pylist() for found in self._stated("rehearsal"))
+    def stated(self) -> Stated:
+        """Licences and rehearsal, in one pass over nothing but the provenance."""
+        licenses, rehearsal = Counter[str](), False
+        for _, batch in self._batches([PROVENANCE]):
+            if (found := _of_provenance(batch, "license")) is not None:
+                licenses.update({str(one["values"] or ""): one["counts"] for one in found.value_counts().to_pylist()})
+            if not rehearsal and (found := _of_provenance(batch, "rehearsal")) is not None:
+                rehearsal = True in found.to_pylist()
+        return Stated(licenses or Counter({"": self._rows}), rehearsal)
 
     @property
     def _rows(self) -> int:
         return self.table.rows if self.cut is None else int((self.cut.held_out == self.held_out).sum())
 
-    def _stated(self, field: str) -> Iterator["pa.Array"]:
-        """A field of the rows' provenance; nothing when they have none of ours."""
-        if PROVENANCE in self.table.schema.names:
-            found = (_of_provenance(batch, field) for _, batch in self._batches([PROVENANCE]))
-            yield from (values for values in found if values is not None)
-
-    def _batches(self, columns: Iterable[str]) -> Iterator[tuple[list[int], "pa.RecordBatch"]]:
+    def _batches(
+        self, columns: Iterable[str], wanted: "NDArray[np.bool_] | None" = None
+    ) -> Iterator[tuple[list[int], "pa.RecordBatch"]]:
         """(numbers, rows) of this piece; columns the table lacks are left out."""
         import numpy as np
 
         from builders.engine.dedup import arrow
 
         names = [name for name in dict.fromkeys(columns) if name in self.table.schema.names]
-        first = 0
+        first = place = 0
         for batch in self.table.batches(names, at_most=AT_ONCE):
-            numbers, rows = np.arange(first, first + batch.num_rows), batch.num_rows
+            numbers = np.arange(first, first + batch.num_rows)
             if self.cut is not None:
                 numbers = numbers[self.cut.held_out[numbers] == self.held_out]
-                batch = batch.take(arrow.numbers(numbers - first))
-            yield numbers.tolist(), batch
-            first += rows
+            place, before = place + len(numbers), place
+            if wanted is not None:
+                numbers = numbers[wanted[before:place]]
+            rows = batch if len(numbers) == batch.num_rows else batch.take(arrow.numbers(numbers - first))
+            yield numbers.tolist(), rows
+            first += batch.num_rows
 
     def _conversation(self, number: int, row: Mapping[str, Any], cluster: str) -> Conversation | Unreadable:
         place = self.table.place(number)
         try:
             messages = messages_of(row, self.layout)
-            key = next((own for name in NAMED if (own := id_of(row, name))), _origin(place))
         except ValueError as wrong:
-            return Unreadable(place, str(wrong))
+            return Unreadable(place, f"{UNREADABLE}: {wrong}")
         if self.cut is not None:
             cluster = _origin(self.table.place(int(self.cut.first[number])))
-        department = row.get("department")
-        return Conversation(place, key, cluster, messages, department.strip() if isinstance(department, str) else "")
+        return Conversation(place, cluster, messages)
 
 
 def cut(table: Table, layout: Layout, seed: int) -> dict[Split, Piece]:

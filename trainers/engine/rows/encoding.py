@@ -1,14 +1,15 @@
 """Conversations to token ids on disk: read once, rendered once, then memory-mapped by every process of the run.
 
-.run/parts/0-train.arrow     the rows of the first --data, in its own order: input_ids, labels
+.run/parts/0-train.arrow     rows of the first --data, in its own order: input_ids, labels; more parts follow, of it or others
 .run/train.npy               which of all parts' rows are trained on, in which order
 .run/train.arrow             with packing: those rows laid side by side instead, with seq_lengths
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainers.engine.data import Rendered, Renderer, Unfit
 from trainers.engine.rows.data_sets import Conversation, Unreadable
@@ -23,14 +24,11 @@ AT_ONCE = 512
 """Conversations that are tokenized together."""
 
 
-class Seen(Protocol):
-    """Told of every row that was read."""
-
-    def kept(self, conversation: Conversation, rendered: Rendered) -> None:
-        """A row that is trained on."""
-
-    def left_out(self, place: str, reason: str) -> None:
-        """A row that is not, and why."""
+Numbered = tuple[int, Conversation | Unreadable]
+SAMPLES = 2
+"""Rendered rows that are kept, to be shown."""
+LeaveOut = Callable[[int, str, str], None]
+"""Told of every row that is not trained on: its number, its place, and why."""
 
 
 class Encoded(NamedTuple):
@@ -38,73 +36,61 @@ class Encoded(NamedTuple):
 
     file: Path
     rows: "NDArray[np.int64]"
-    """(kept,): number of each among the readable rows of its data set, ascending."""
-    lengths: "NDArray[np.int32]"
+    """(kept,): number of each among all that was read, ascending."""
+    lengths: "NDArray[np.int64]"
     """(kept,): tokens."""
-    answers: "NDArray[np.int32]"
+    answers: "NDArray[np.int64]"
     """(kept,): tokens under the loss."""
-    readable: int
-    """Readable rows there were, kept or not."""
+    dropped: "NDArray[np.int64]"
+    """(kept,): messages lost."""
+    samples: Sequence[Rendered]
+    """The first few."""
 
 
-def encode(
-    read: Iterable[Conversation | Unreadable],
-    renderer: Renderer,
-    file: Path,
-    seen: Seen,
-    *,
-    wanted: "NDArray[np.bool_] | None" = None,
-) -> Encoded:
-    """Render, check and write conversations; what cannot be trained on is told to `seen` with its reason.
-
-    `wanted` (readable,) leaves alone the rows that a mixture does not draw.
-    """
+def encode(read: Iterable[Conversation | Unreadable], renderer: Renderer, file: Path, leave_out: LeaveOut) -> Encoded:
+    """Render, check and write conversations; what cannot be trained on is told to `leave_out` with its reason."""
     import numpy as np
     import pyarrow as pa
 
     ids = pa.list_(pa.int32())
-    rows: list[int] = []
-    lengths: list[int] = []
-    answers: list[int] = []
-    readable = 0
+    figures = array("q")  # four a row, so that millions of rows fit the memory
+    samples: list[Rendered] = []
     file.parent.mkdir(parents=True, exist_ok=True)
     schema = pa.schema({"input_ids": ids, "labels": ids})
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for chunk in _chunks(enumerate(_readable(read, seen))):
-            readable += len(chunk)
-            chunk = [one for one in chunk if wanted is None or wanted[one[0]]]
-            fit = list(_rendered(chunk, renderer, seen))
-            rows += [row for row, _ in fit]
-            lengths += [len(rendered.ids) for _, rendered in fit]
-            answers += [sum(end - start for start, end in rendered.answers) for _, rendered in fit]
-            stream.write_batch(_batch([rendered for _, rendered in fit], schema))
-    return Encoded(file, np.array(rows, np.int64), np.array(lengths, np.int32), np.array(answers, np.int32), readable)
+        for chunk in _chunks(enumerate(read)):
+            fit = list(_rendered(chunk, renderer, leave_out))
+            for row, one in fit:
+                figures.extend((row, len(one.ids), _answer(one), one.dropped))
+            samples += [one for _, one in fit[: SAMPLES - len(samples)]]
+            stream.write_batch(_batch([one for _, one in fit], schema))
+    rows, lengths, answers, dropped = np.array(figures, np.int64).reshape(-1, 4).T
+    return Encoded(file, rows, lengths, answers, dropped, samples)
 
 
-def _readable(read: Iterable[Conversation | Unreadable], seen: Seen) -> Iterator[Conversation]:
-    for row in read:
-        if isinstance(row, Unreadable):
-            seen.left_out(row.place, row.reason)
-        else:
-            yield row
+def _answer(rendered: Rendered) -> int:
+    return sum(end - start for start, end in rendered.answers)
 
 
-def _chunks(rows: Iterator[tuple[int, Conversation]]) -> Iterator[list[tuple[int, Conversation]]]:
+def _chunks(rows: Iterator[Numbered]) -> Iterator[list[Numbered]]:
     while chunk := list(islice(rows, AT_ONCE)):
         yield chunk
 
 
-def _rendered(
-    chunk: Sequence[tuple[int, Conversation]], renderer: Renderer, seen: Seen
-) -> Iterator[tuple[int, Rendered]]:
-    told = renderer.render_many([conversation.messages for _, conversation in chunk])
-    for (row, conversation), rendered in zip(chunk, told, strict=True):
-        if isinstance(rendered, Unfit):
-            seen.left_out(conversation.place, str(rendered))
-        elif fault := renderer.faults(conversation.messages, rendered):
-            seen.left_out(conversation.place, fault)
+def _rendered(chunk: Sequence[Numbered], renderer: Renderer, leave_out: LeaveOut) -> Iterator[tuple[int, Rendered]]:
+    readable: list[tuple[int, Conversation]] = []
+    for row, one in chunk:
+        if isinstance(one, Unreadable):
+            leave_out(row, one.place, one.reason)
         else:
-            seen.kept(conversation, rendered)
+            readable.append((row, one))
+    told = renderer.render_many([conversation.messages for _, conversation in readable])
+    for (row, conversation), rendered in zip(readable, told, strict=True):
+        if isinstance(rendered, Unfit):
+            leave_out(row, conversation.place, str(rendered))
+        elif fault := renderer.faults(conversation.messages, rendered):
+            leave_out(row, conversation.place, fault)
+        else:
             yield row, rendered
 
 

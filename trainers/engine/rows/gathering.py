@@ -1,6 +1,7 @@
 """All data sets of a run rendered into token ids, drawn in their shares, put in one order, and held against their evaluation sets."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,9 +10,10 @@ from schemas.settings import InputError
 from trainers.engine.data import Rendered, Renderer
 from trainers.engine.rows.chat_rows import first_asked
 from trainers.engine.rows.data_sets import Conversation, Opened, Split, Unreadable, general_probe
-from trainers.engine.rows.encoding import Encoded, encode, put_in_order
-from trainers.engine.rows.leaks import Leak, Text, shared
-from trainers.engine.rows.mixture import Mix, mixed
+from trainers.engine.rows.drawing import Draw, Pen
+from trainers.engine.rows.encoding import SAMPLES, encode, put_in_order
+from trainers.engine.rows.leaks import Leak, Shared, Text, shared
+from trainers.engine.rows.mixture import Share, counts_of, mixed
 from trainers.engine.rows.tally import Tally
 
 if TYPE_CHECKING:
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 MEASURED = ("held_out", "general")
 """Held-out rows of the data sets to learn from, and of those replayed against forgetting."""
-SAMPLES = 2
-"""Rendered rows that are shown."""
+ALIKE = "alike to a training row of its own data set"
 
 
 class Drawn(NamedTuple):
@@ -31,38 +32,21 @@ class Drawn(NamedTuple):
     rows: int
     """Repeats counted."""
     answer_tokens: int
-    tokens: int
-
-
-class Seen:
-    """Counts what became of the rows of one data set, and keeps the first few that are trained on, to be shown."""
-
-    def __init__(self, tally: Tally, name: str) -> None:
-        self.samples: list[Rendered] = []
-        self._tally, self._name = tally, name
-
-    def kept(self, _: Conversation, rendered: Rendered) -> None:
-        """A row that is trained on."""
-        answer = sum(end - start for start, end in rendered.answers)
-        self._tally.keep(self._name, tokens=len(rendered.ids), answer=answer, dropped=rendered.dropped)
-        if len(self.samples) < SAMPLES:
-            self.samples.append(rendered)
-
-    def left_out(self, place: str, reason: str) -> None:
-        """A row that is not, and why."""
-        self._tally.leave_out(self._name, place, reason)
 
 
 class Gathered(NamedTuple):
     """The training rows of all data sets, and their order."""
 
-    parts: Sequence[Encoded]
     order: "NDArray[np.int64]"
     """(rows,): numbers that count through all parts."""
-    lengths: "NDArray[np.int32]"
+    lengths: "NDArray[np.int64]"
     """(rows,): tokens, in that order."""
     drawn: Sequence[Drawn]
     """What each data set gives."""
+    trained: "Sequence[NDArray[np.bool_]]"
+    """For each data set (size,): which of all that is read of it are trained on."""
+    shares: Sequence[Share]
+    """What became of every share that was asked for."""
     samples: Sequence[Rendered]
 
 
@@ -73,63 +57,63 @@ def names_of(sets: Sequence[Opened]) -> list[str]:
 
 
 def gather(sets: Sequence[Opened], renderer: Renderer, folder: Path, tally: Tally, *, seed: int, say: Say) -> Gathered:
-    """Render what the mixture draws of every data set; raises InputError for shares that cannot be had."""
-    shares = [one.choice.share for one in sets]
-    mix = _mix([_readable(one) for one in sets], shares, seed) if any(shares) else None
-    parts, samples = [], list[Rendered]()
-    for number, (name, one) in enumerate(zip(names_of(sets), sets, strict=True)):
-        say(f"reading {name}")
-        seen = Seen(tally, name)
-        wanted = None if mix is None else _wanted(mix, number, _readable(one))
-        file = folder / "parts" / f"{number}-train.arrow"
-        parts.append(encode(one.read("train"), renderer, file, seen, wanted=wanted))
-        samples += seen.samples
-    mix = mix or _mix([part.readable for part in parts], shares, seed)
-    return _ordered(parts, mix, samples[:SAMPLES])
+    """Render every row of the data sets without a share, and of the others as many as fill it with rows that are kept.
+
+    Raises InputError for shares that cannot be had.
+    """
+    shares, names, pen = [one.choice.share for one in sets], names_of(sets), Pen(renderer, folder)
+    sizes = [one.size("train") for one in sets]
+    for name, share, size in zip(names, shares, sizes, strict=True):
+        if share and not size:
+            raise InputError(f"--data {name}: has a share, and no rows to draw")
+    _counts(sizes, shares)  # what is wrong with the shares is told before anything is read
+    draws: dict[int, Draw] = {}
+    for number in sorted(range(len(sets)), key=lambda number: shares[number] is not None):
+        say(f"reading {names[number]}")
+        if shares[number] is None:
+            draws[number] = pen.write_all(names[number], sets[number], tally)
+            sizes[number] = len(draws[number].kept.at)
+        else:
+            draws[number] = pen.draw(sets[number], _counts(sizes, shares)[number], seed + number)
+    counts = _counts([len(draws[number].kept.at) for number in range(len(sets))], shares)
+    kept = [draws[number].first(count) for number, count in enumerate(counts)]
+    for name, draw in zip(names, kept, strict=True):
+        draw.tell(name, tally)
+    return _ordered(sets, kept, counts, seed)
 
 
-def _readable(one: Opened) -> int:
-    return sum(isinstance(row, Conversation) for row in one.read("train"))
-
-
-def _mix(sizes: Sequence[int], shares: Sequence[float | None], seed: int) -> Mix:
+def _counts(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:
     try:
-        return mixed(sizes, shares, seed)
+        return counts_of(sizes, shares)
     except ValueError as wrong:
         raise InputError(f"--data: {wrong}") from None
 
 
-def _wanted(mix: Mix, number: int, size: int) -> "NDArray[np.bool_]":
+def _ordered(sets: Sequence[Opened], draws: Sequence[Draw], counts: Sequence[int], seed: int) -> Gathered:
+    """All rows in one order, and what each data set gives."""
     import numpy as np
 
-    wanted = np.zeros(size, np.bool_)
-    wanted[mix.rows[mix.sets == number]] = True
-    return wanted
+    mix = mixed([len(draw.kept.at) for draw in draws], counts, seed)
+    order, lengths = (np.zeros(len(mix.rows), np.int64) for _ in range(2))
+    drawn, trained = [], []
+    for number, (one, draw) in enumerate(zip(sets, draws, strict=True)):
+        there = mix.sets == number
+        rows = draw.kept.take(mix.rows[there])
+        order[there], lengths[there] = rows.at, rows.lengths
+        drawn.append(Drawn(len(rows.at), int(rows.answers.sum())))
+        trained.append(np.zeros(one.size("train"), np.bool_))
+        trained[-1][draw.kept.numbers] = True
+    samples = [sample for draw in draws for sample in draw.samples]
+    return Gathered(order, lengths, drawn, trained, _shares(sets, draws, drawn), samples[:SAMPLES])
 
 
-def _ordered(parts: Sequence[Encoded], mix: Mix, samples: Sequence[Rendered]) -> Gathered:
-    """The order of the mixture, without the rows that were left out."""
-    import numpy as np
-
-    starts = np.concatenate(([0], np.cumsum([len(part.rows) for part in parts])))
-    order = np.full(len(mix.rows), -1, np.int64)
-    for number, part in enumerate(parts):
-        place = np.full(part.readable, -1, np.int64)
-        place[part.rows] = np.arange(len(part.rows)) + starts[number]
-        of_part = mix.sets == number
-        order[of_part] = place[mix.rows[of_part]]
-    order = order[order >= 0]
-    lengths, answers = (
-        np.concatenate([getattr(part, name) for part in parts])[order] for name in ("lengths", "answers")
-    )
-    of_set = np.searchsorted(starts, order, side="right") - 1
-    drawn = [_drawn(of_set == number, lengths, answers) for number in range(len(parts))]
-    return Gathered(parts, order, lengths, drawn, samples)
-
-
-def _drawn(of_set: "NDArray[np.bool_]", lengths: "NDArray[np.int32]", answers: "NDArray[np.int32]") -> Drawn:
-    tokens, answer_tokens = (int(counts[of_set].sum()) for counts in (lengths, answers))
-    return Drawn(int(of_set.sum()), answer_tokens, tokens)
+def _shares(sets: Sequence[Opened], draws: Sequence[Draw], drawn: Sequence[Drawn]) -> list[Share]:
+    total = sum(one.rows for one in drawn) or 1
+    return [
+        Share(name, one.choice.share, gave.rows / total, -(-gave.rows // (len(draw.kept.at) or 1)))
+        for name, one, draw, gave in zip(names_of(sets), sets, draws, drawn, strict=True)
+        if one.choice.share
+    ]
 
 
 class HeldOut(NamedTuple):
@@ -139,62 +123,73 @@ class HeldOut(NamedTuple):
     """Name of the set (held_out, general, general_probe) -> rows that are measured."""
     leaks: Sequence[Leak]
     """Conversations on both sides that refuse the run."""
-    passed_over: int
-    """Held-out rows that are near to a training row of their own data set, and are not measured on."""
+    unmeasured: dict[str, Counter[str]]
+    """Name of the set -> reason -> rows that would have been measured on."""
 
 
-def hold_out(sets: Sequence[Opened], renderer: Renderer, folder: Path, *, most: int, seed: int, say: Say) -> HeldOut:
+def hold_out(
+    sets: Sequence[Opened],
+    renderer: Renderer,
+    folder: Path,
+    *,
+    most: int,
+    seed: int,
+    say: Say,
+    trained: "Sequence[NDArray[np.bool_]] | None" = None,
+) -> HeldOut:
     """Render at most `most` held-out rows of medicine and as many of general domains, and the general probe.
 
-    Every held-out row is compared with every training row. One of the same cluster, or of another data set, refuses the
-    run; one that is merely alike is not measured on.
+    Every held-out row is compared with every row that is `trained` on, as `gather` tells, or with all. One of the same
+    cluster, or of another data set, refuses the run; one that is merely alike is not measured on.
     """
     say("comparing with the held-out rows")
-    leaks = _leaks(sets)
-    alike = {leak.held for leak in leaks if _forgiven(leak)}
+    found = _shared(sets, trained or [None] * len(sets))
     named = list(zip(names_of(sets), sets, strict=True))
-    measured = {name: [one for one in named if one[1].choice.general == (name == "general")] for name in MEASURED}
-    rows = {
-        name: _measure(folder, name, _sample(_held(some, alike), most, seed), renderer)
-        for name, some in measured.items()
-    }
-    rows["general_probe"] = _measure(folder, "general_probe", general_probe() if most else [], renderer)
-    refused = [leak for leak in leaks if not _forgiven(leak)]
-    return HeldOut({name: count for name, count in rows.items() if count}, refused, len(alike))
+    rows, unmeasured = dict[str, int](), dict[str, Counter[str]]()
+    for name in MEASURED:
+        tally = Tally()
+        some = [one for one in named if one[1].choice.general == (name == "general")]
+        sample = _sample(_held(some, found.alike, name, tally), most, seed)
+        rows[name] = _measure(folder, name, sample, renderer, tally)
+        unmeasured[name] = tally.left_out
+    tally = Tally()
+    rows["general_probe"] = _measure(folder, "general_probe", general_probe() if most else [], renderer, tally)
+    unmeasured["general_probe"] = tally.left_out
+    return HeldOut(
+        {name: count for name, count in rows.items() if count},
+        found.leaks,
+        {name: reasons for name, reasons in unmeasured.items() if reasons},
+    )
 
 
-def _forgiven(leak: Leak) -> bool:
-    """Alike within one data set: its splits were cut by other words than the whole."""
-    return not leak.cluster and leak.among == _set_of(leak.place)
+def _shared(sets: Sequence[Opened], trained: "Sequence[NDArray[np.bool_] | None]") -> Shared:
+    named = list(zip(names_of(sets), sets, trained, strict=True))
+    held = (text for name, one, _ in named for split in ("validation", "test") for text in _texts(name, one, split))
+    return shared((text for name, one, rows in named for text in _texts(name, one, "train", rows)), held)
 
 
-def _set_of(place: str) -> str:
-    return place.partition(" | ")[0]
-
-
-def _leaks(sets: Sequence[Opened]) -> list[Leak]:
-    names = names_of(sets)
-    held = {name: _both(name, one) for name, one in zip(names, sets, strict=True)}
-    return shared((text for name, one in zip(names, sets, strict=True) for text in _texts(name, one, "train")), held)
-
-
-def _both(name: str, one: Opened) -> Iterator[Text]:
-    for split in ("validation", "test"):
-        yield from _texts(name, one, split)
-
-
-def _texts(name: str, one: Opened, split: Split) -> Iterator[Text]:
-    for row in one.read(split):
+def _texts(name: str, one: Opened, split: Split, wanted: "NDArray[np.bool_] | None" = None) -> Iterator[Text]:
+    for row in one.read(split, wanted):
         if isinstance(row, Conversation):
             whole = "\n".join(said.content for said in row.messages)
-            place = f"{name} | {row.place}"
-            yield Text(place, row.cluster, first_asked(row.messages), whole, f"{name}@{one.revision}")
+            yield Text(_place(name, row), row.cluster, first_asked(row.messages), whole, one.release)
 
 
-def _held(sets: Iterable[tuple[str, Opened]], alike: set[str]) -> Iterator[Conversation]:
+def _place(name: str, row: Conversation) -> str:
+    return f"{name} | {row.place}"
+
+
+def _held(
+    sets: Iterable[tuple[str, Opened]], alike: frozenset[str], measured: str, tally: Tally
+) -> Iterator[Conversation]:
+    """Held-out rows that can be measured on; the others are counted."""
     for name, one in sets:
         for row in one.read("validation"):
-            if isinstance(row, Conversation) and f"{name} | {row.place}" not in alike:
+            if isinstance(row, Unreadable):
+                tally.leave_out(measured, row.place, row.reason)
+            elif _place(name, row) in alike:
+                tally.leave_out(measured, row.place, ALIKE)
+            else:
                 yield row
 
 
@@ -210,12 +205,13 @@ def _sample(rows: Iterable[Conversation], most: int, seed: int) -> list[Conversa
     return kept
 
 
-def _measure(folder: Path, name: str, rows: Sequence[Conversation | Unreadable], renderer: Renderer) -> int:
+def _measure(folder: Path, name: str, rows: Sequence[Conversation], renderer: Renderer, tally: Tally) -> int:
     import numpy as np
 
     if not rows:
         return 0
-    seen = Seen(Tally(), name)
-    part = encode(rows, renderer, folder / "parts" / f"0-{name}.arrow", seen)
-    put_in_order(folder, name, np.arange(len(part.rows)))
+    file = folder / "parts" / f"0-{name}.arrow"
+    part = encode(rows, renderer, file, lambda _, place, reason: tally.leave_out(name, place, reason))
+    if len(part.rows):
+        put_in_order(folder, name, np.arange(len(part.rows)))
     return len(part.rows)

@@ -1,13 +1,14 @@
-"""Texts that stand both in training and in an evaluation set, or are near-duplicates of one another there.
+"""Conversations that stand both in training and in an evaluation set, or are near-duplicates of one another there.
 
-    shared(training_texts, {"validation": validation_texts})  # [] when nothing leaks
+    shared(training_texts, evaluation_texts).leaks  # [] when nothing leaks
 
 Near-duplicates are told as everywhere in the project: candidates by MinHash bands, then the exact Jaccard similarity of
-the 5-character shingles of the folded text. Training texts are read once and let go; the evaluation sets stay in memory.
+the 5-character shingles of the folded text. Training texts are read once and let go; the evaluation sets stay in memory,
+equal texts once.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,15 +33,15 @@ class Text(NamedTuple):
     """A conversation, and where it stands."""
 
     place: str
-    """E.g. build/set: dialogues/train row 12."""
+    """E.g. build/set | dialogues/train.parquet: row 12."""
     cluster: str
     """Of its provenance; empty when there is none."""
     opening: str
     """What the patient says first; shown, so that a reader recognises the pair."""
     whole: str
     """All that is said."""
-    release: str = ""
-    """Name of the release that the cluster is one of: keys of clusters mean nothing across releases."""
+    release: str
+    """What the cluster is one of: its key means nothing elsewhere, and the splits of one release may hold what is alike."""
 
 
 class Leak(NamedTuple):
@@ -49,8 +50,6 @@ class Leak(NamedTuple):
     place: str
     held: str
     """Place of the evaluation text."""
-    among: str
-    """Name of its set."""
     similarity: float
     """Exact Jaccard of the whole conversations."""
     cluster: bool
@@ -61,97 +60,149 @@ class Leak(NamedTuple):
         """One line."""
         shown = self.opening[:SHOWN] + "…" * (len(self.opening) > SHOWN)
         alike = f"Jaccard {self.similarity:.2f}" + ", one cluster" * self.cluster
-        return f"{self.place} = {self.among}, {self.held} ({alike}: {shown!r})"
+        return f"{self.place} = {self.held} ({alike}: {shown!r})"
 
 
-def shared(train: Iterable[Text], held: Mapping[str, Iterable[Text]]) -> list[Leak]:
-    """Every training text that an evaluation set holds too, then every text of such a set that a later one holds.
+class Shared(NamedTuple):
+    """What stands on both sides."""
 
-    A text leaks when it is of the same cluster of the same release, or at Jaccard 0.8 or more.
+    leaks: Sequence[Leak]
+    """Texts of one cluster with an evaluation text, or alike to one of another release."""
+    alike: frozenset[str]
+    """Places of evaluation texts that are merely alike to a training text of their own release: its splits were cut by
+    other words than the whole."""
+
+
+def shared(train: Iterable[Text], held: Iterable[Text]) -> Shared:
+    """Every training text that an evaluation set holds too, then every evaluation text that a later release's holds.
+
+    A text leaks when it is of the same cluster of the same release, or at Jaccard 0.8 or more to one of another.
     """
-    sets = {name: list(texts) for name, texts in held.items()}
-    if not any(sets.values()):
-        return []
-    index = _Held(sets)
+    texts = list(held)
+    if not texts:
+        return Shared([], frozenset())
+    index = _Held(texts)
     leaks = index.leaks_of(train)
-    for number, texts in enumerate(sets.values()):
-        leaks += index.leaks_of(texts, after=number)
-    return leaks
+    alike = index.alike
+    for release in dict.fromkeys(text.release for text in texts):
+        leaks += index.leaks_of((text for text in texts if text.release == release), among_later=True)
+    return Shared(leaks, alike)
+
+
+class _Same(NamedTuple):
+    """All that matters of a text: those that agree in it leak, or do not, together."""
+
+    release: str
+    cluster: str
+    whole: str
 
 
 class _Held:
-    """All evaluation sets, by cluster and by the keys of their bands."""
+    """All evaluation texts, equal ones once, by cluster and by the keys of their bands."""
 
-    def __init__(self, sets: Mapping[str, Sequence[Text]]) -> None:
+    def __init__(self, texts: Sequence[Text]) -> None:
         import numpy as np
 
         from builders.engine.dedup.kernel import WORTH_LOADING, kernel_for
 
         self._scheme = Scheme(JACCARD)
         self._kernel: Kernel = kernel_for("auto", WORTH_LOADING)
-        self._texts = [text for texts in sets.values() for text in texts]
-        self._names = list(sets)
-        self._set_of = np.repeat(np.arange(len(sets)), [len(texts) for texts in sets.values()])
-        self._of_cluster: dict[tuple[str, str], list[int]] = {}
-        for row, text in enumerate(self._texts):
-            if text.cluster:
-                self._of_cluster.setdefault((text.release, text.cluster), []).append(row)
+        self._places: dict[_Same, list[str]] = {}
+        for text in texts:
+            self._places.setdefault(_same(text), []).append(text.place)
+        self._texts = list(self._places)
+        self._release = {name: number for number, name in enumerate(dict.fromkeys(text.release for text in texts))}
+        self._of_cluster: dict[tuple[str, str], int] = {}
+        for row, same in enumerate(self._texts):
+            if same.cluster:
+                self._of_cluster.setdefault((same.release, same.cluster), row)
+        self._alike = np.zeros(len(self._texts), np.bool_)
         folded = self._fold(self._texts)
         self._grams = self._gram_sets(folded)
         keys = self._keys(folded)
         self._order = [np.argsort(band, kind="stable") for band in keys]
         self._sorted = [band[order] for band, order in zip(keys, self._order, strict=True)]
 
-    def leaks_of(self, texts: Iterable[Text], *, after: int = -1) -> list[Leak]:
-        """Of these texts those that a set after number `after` holds too."""
+    @property
+    def alike(self) -> frozenset[str]:
+        """Places of those that a text of their own release, of no cluster of theirs, was alike to."""
+        return frozenset(
+            place for text, alike in zip(self._texts, self._alike, strict=True) if alike for place in self._places[text]
+        )
+
+    def leaks_of(self, texts: Iterable[Text], *, among_later: bool = False) -> list[Leak]:
+        """Of these texts those that leak; `among_later` compares them with releases that came after theirs alone."""
         threads = len(os.sched_getaffinity(0))
         found: list[Leak] = []
         with ThreadPoolExecutor(threads) as pool:
             for window in _windows(texts, threads):
-                for leaks in pool.map(lambda batch: self._leaks(batch, after), window):
+                for leaks in pool.map(lambda batch: self._leaks(batch, among_later), window):
                     found += leaks
         return found
 
-    def _leaks(self, texts: Sequence[Text], after: int) -> list[Leak]:
-        met: dict[int, set[int]] = {}
-        for row, other in self._met(texts):
-            met.setdefault(row, set()).add(other)
-        same = {row: set(self._of_cluster.get((text.release, text.cluster), ())) for row, text in enumerate(texts)}
-        rows = sorted(met.keys() | {row for row, others in same.items() if others})
-        grams = self._gram_sets(self._fold([texts[row] for row in rows])) if rows else []
+    def _leaks(self, texts: Sequence[Text], among_later: bool) -> list[Leak]:
+        alike: dict[_Same, list[Text]] = {}
+        for text in texts:
+            alike.setdefault(_same(text), []).append(text)
+        different = list(alike)
         leaks = []
-        for row, own in zip(rows, grams, strict=True):
-            others = {other for other in met.get(row, set()) | same[row] if self._set_of[other] > after}
-            if leak := self._nearest(texts[row], own, others, same[row]):
-                leaks.append(leak)
+        for row, grams, others in self._candidates(different):
+            if among_later:
+                others = {other for other in others if self._is_later(other, different[row])}
+            if nearest := self._nearest(different[row], grams, others):
+                other, similarity = nearest
+                cluster = self._one_cluster(different[row], other)
+                held = self._places[self._texts[other]][0]
+                leaks += [Leak(text.place, held, similarity, cluster, text.opening) for text in alike[different[row]]]
         return leaks
 
-    def _nearest(self, text: Text, grams: "NDArray[np.uint64]", others: set[int], same: set[int]) -> Leak | None:
-        """The leak to the most similar of the texts that are of one cluster with it, or near enough."""
+    def _candidates(self, texts: Sequence[_Same]) -> Iterator[tuple[int, "NDArray[np.uint64]", set[int]]]:
+        """(text, its shingles, evaluation texts that share the key of a band, or a cluster, with it)."""
+        met = self._met(texts)
+        for row, text in enumerate(texts):
+            if (mate := self._of_cluster.get((text.release, text.cluster))) is not None:
+                met.setdefault(row, set()).add(mate)
+        rows = sorted(met)
+        grams = self._gram_sets(self._fold([texts[row] for row in rows])) if rows else []
+        for row, own in zip(rows, grams, strict=True):
+            yield row, own, met[row]
+
+    def _nearest(self, text: _Same, grams: "NDArray[np.uint64]", others: set[int]) -> tuple[int, float] | None:
+        """The most similar of those that it leaks to; those that it is merely alike to are marked."""
         import numpy as np
 
         ratio, best = self._scheme.ratio, None
         for other in sorted(others):
+            own, cluster = self._texts[other].release == text.release, self._one_cluster(text, other)
+            if own and not cluster and self._alike[other]:
+                continue  # told already
             common = len(np.intersect1d(grams, self._grams[other], assume_unique=True))
             either = len(grams) + len(self._grams[other]) - common
             near = common * ratio.denominator >= ratio.numerator * either
-            if (near or other in same) and (best is None or common / either > best.similarity):
-                held, name = self._texts[other], self._names[self._set_of[other]]
-                best = Leak(text.place, held.place, name, common / either, other in same, text.opening)
+            if near and own and not cluster:
+                self._alike[other] = True
+            elif (near or cluster) and (best is None or common / either > best[1]):
+                best = other, common / either
         return best
 
-    def _met(self, texts: Sequence[Text]) -> Iterator[tuple[int, int]]:
-        """(text, evaluation text) of all that share the key of a band."""
-        import numpy as np
+    def _one_cluster(self, text: _Same, other: int) -> bool:
+        held = self._texts[other]
+        return bool(text.cluster) and (text.release, text.cluster) == (held.release, held.cluster)
 
+    def _is_later(self, other: int, text: _Same) -> bool:
+        return self._release[self._texts[other].release] > self._release[text.release]
+
+    def _met(self, texts: Sequence[_Same]) -> dict[int, set[int]]:
+        """Text -> evaluation texts that share the key of a band with it."""
+        met: dict[int, set[int]] = {}
         for band, keys in enumerate(self._keys(self._fold(texts))):
             held, order = self._sorted[band], self._order[band]
             low, high = held.searchsorted(keys), held.searchsorted(keys, side="right")
-            for row in np.flatnonzero(high > low).tolist():
-                for other in order[low[row] : high[row]].tolist():
-                    yield row, other
+            for row in (high > low).nonzero()[0].tolist():
+                met.setdefault(row, set()).update(order[low[row] : high[row]].tolist())
+        return met
 
-    def _fold(self, texts: Sequence[Text]) -> "Folded":
+    def _fold(self, texts: Sequence[_Same]) -> "Folded":
         from builders.engine.dedup import arrow
         from builders.engine.dedup.kernel import fold
 
@@ -171,6 +222,10 @@ class _Held:
 
         grams, offsets = gram_sets(folded, self._scheme)
         return np.split(grams, offsets[1:-1])
+
+
+def _same(text: Text) -> _Same:
+    return _Same(text.release, text.cluster, text.whole)
 
 
 def _windows(texts: Iterable[Text], threads: int) -> Iterator[list[list[Text]]]:

@@ -1,6 +1,6 @@
-"""How many rows of each data set a model sees, which ones, and in which order: numbers only, no rows.
+"""How many rows of each data set a model sees, and in which order: numbers only, no rows.
 
-mixed([300, 1000], [None, 0.25], seed=0).counts  # (300, 100): a quarter of 400 rows is from the second set
+counts_of([300, 1000], [None, 0.25])  # [300, 100]: a quarter of 400 rows is from the second set
 """
 
 import math
@@ -15,6 +15,22 @@ CLOSE = 1e-9
 """Shares are decimal fractions, which floating-point numbers miss by less."""
 
 
+class Share(NamedTuple):
+    """What became of a share that was asked for."""
+
+    name: str
+    asked: float
+    got: float
+    """Its part of the rows that are trained on."""
+    passes: int
+    """Times that its most used row stands among them."""
+
+    def told(self) -> str:
+        """Part of a line."""
+        repeated = f", rows up to {self.passes:,} times" if self.passes > 1 else ""
+        return f"{self.name} {self.asked:.1%} asked, {self.got:.1%} got{repeated}"
+
+
 class Mix(NamedTuple):
     """An order of training rows; `rows[i]` of set `sets[i]` is the i-th."""
 
@@ -22,22 +38,15 @@ class Mix(NamedTuple):
     """(total,): which data set."""
     rows: "NDArray[np.int64]"
     """(total,): number of the row in it, from 0."""
-    counts: tuple[int, ...]
-    """Rows of each set, repeats counted."""
-    repeats: tuple[int, ...]
-    """Times that the most used row of each set stands in the order; 0 where none does."""
 
 
-def mixed(sizes: Sequence[int], shares: Sequence[float | None], seed: int) -> Mix:
-    """A shuffled order in which every row of a set without a share stands once, and a set with one fills it.
+def mixed(sizes: Sequence[int], counts: Sequence[int], seed: int) -> Mix:
+    """A shuffled order in which each set stands with so many rows, drawn without replacement.
 
-    A share is of all rows of the order. Rows are drawn without replacement; a set with too few of them gives whole
-    passes and a draw. When every set has a share, the order is the longest that repeats no row. Raises ValueError for
-    shares that cannot be had.
+    A set with too few of them gives whole passes and a draw.
     """
     import numpy as np
 
-    counts = counts_of(sizes, shares)
     starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
     rng = np.random.default_rng(seed)
     drawn = [start + _drawn(size, count, rng) for start, size, count in zip(starts, sizes, counts, strict=False)]
@@ -47,15 +56,16 @@ def mixed(sizes: Sequence[int], shares: Sequence[float | None], seed: int) -> Mi
     for start in starts[1:-1]:
         sets += order >= start
     order -= starts.take(sets)
-    repeats = [-(-count // size) if size else 0 for size, count in zip(sizes, counts, strict=True)]
-    return Mix(sets, order, tuple(counts), tuple(repeats))
+    return Mix(sets, order)
 
 
 def counts_of(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:
-    """Rows that each set gives, repeats counted."""
+    """Rows that each set gives, repeats counted: one without a share each of its own once, one with a share fills it.
+
+    A share is of all rows together. When every set has one, the rows are as many as can be without a repeat. Raises
+    ValueError for shares that cannot be had.
+    """
     told = [share for share in shares if share is not None]
-    if any(share is not None and not size for size, share in zip(sizes, shares, strict=True)):
-        raise ValueError("a data set with a share has no rows to draw")
     if len(told) == len(shares):
         return _without_repeats(sizes, told)
     rest = 1 - math.fsum(told)
