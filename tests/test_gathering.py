@@ -44,20 +44,20 @@ def table(name: str, *rows: dict[str, str]) -> None:
     written(f"{name}/validation.jsonl", lines(row(10_000 + len(name))))
 
 
-def renderer() -> Renderer:
+def renderer(length: int) -> Renderer:
     tokenizer = byte_level()
     adopt(tokenizer, choose_template(tokenizer, "chatml"))
-    return Renderer(tokenizer, max_length=256)
+    return Renderer(tokenizer, max_length=length)
 
 
 class Prepared:
     """Everything that was gathered from some --data, with its tally."""
 
-    def __init__(self, *data: str, seed: int = 0, folder: str = "run") -> None:
+    def __init__(self, *data: str, seed: int = 0, folder: str = "run", length: int = 256) -> None:
         self.folder, self.tally, self.seed = Path(folder), Tally(), seed
         self.folder.mkdir()
         self.sets = open_data([data_choice(value) for value in data], Path("scratch"), seed=seed)
-        self.renderer = renderer()
+        self.renderer = renderer(length)
         self.gathered = gather(self.sets, self.renderer, self.folder, self.tally, seed=seed, say=lambda line: None)
 
     def texts(self) -> list[str]:
@@ -199,7 +199,8 @@ def test_two_configs_of_one_set_are_alike_as_within_it_and_two_sets_are_not():
     together, apart = Prepared("set:a,b", folder="x").held_out(), Prepared("set:a", "set:b", folder="y").held_out()
     assert together.leaks == apart.leaks == []
     assert together.rows == apart.rows == {"held_out": 2, "general_probe": together.rows["general_probe"]}
-    assert together.unmeasured["held_out"] == apart.unmeasured["held_out"] == {"alike to a training row of its own data set": 1}  # fmt: skip
+    for one in (together, apart):
+        assert one.unmeasured["held_out"].left_out == {"alike to a training row of its own data set": 1}
     (leak,) = Prepared("set:a", "other:b", folder="z").held_out().leaks
     assert (leak.place, leak.held) == ("set | a/train.jsonl: row 1", "other | b/validation.jsonl: row 1")
 
@@ -209,13 +210,20 @@ def test_held_out_rows_that_cannot_be_measured_on_are_counted_with_their_reasons
     written("set/validation.jsonl", lines(near(1), row(2), row(3, LONG), row(4, " ")))
     held_out = Prepared("set").held_out()
     assert held_out.rows["held_out"] == 1
-    assert held_out.unmeasured["held_out"] == {
+    assert held_out.unmeasured["held_out"].left_out == {
         "alike to a training row of its own data set": 1,
         "longer than max_length": 1,
         "unreadable": 1,
     }
-    short = held_out.unmeasured.get("general_probe", Counter()).total()
-    assert held_out.rows["general_probe"] + short == 60
+    assert held_out.rows["general_probe"] == 60
+
+
+def test_of_the_general_probe_what_does_not_fit_is_counted_too():
+    table("medicine", row(1, "好。"))
+    held_out = Prepared("medicine", length=96).held_out()
+    short = held_out.unmeasured["general_probe"].left_out["longer than max_length"]
+    assert 0 < short < 60
+    assert held_out.rows["general_probe"] == 60 - short
 
 
 def test_a_row_that_is_not_trained_on_leaks_nothing():

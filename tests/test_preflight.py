@@ -140,12 +140,15 @@ def test_training_without_held_out_rows_is_allowed_and_said():
 
 
 def test_held_out_rows_that_are_not_measured_on_are_counted_by_set_and_reason():
-    unmeasured = {"held_out": {"alike to a training row": 3, "longer than max_length": 1}, "general_probe": {"odd": 2}}
-    held_out = check(report_of(kept(3), held_out=496, unmeasured=unmeasured), "held out")
-    assert held_out.said == (
-        "496 held-out rows; not measured on: 3 of held_out: alike to a training row, "
-        "1 of held_out: longer than max_length, 2 of general_probe: odd"
+    tally = Tally()
+    for number in (4, 7):
+        tally.leave_out("held_out", f"validation.jsonl: row {number}", "unreadable: message 1 (user): empty")
+    tally.leave_out("general_probe", "general_probe.jsonl: row 9", "longer than max_length: 300 tokens of 256")
+    report = report_of(kept(3), held_out=496, unmeasured=tally.sets)
+    assert check(report, "held out").said == (
+        "496 held-out rows; not measured on: 2 of held_out: unreadable, 1 of general_probe: longer than max_length"
     )
+    assert "    validation.jsonl: row 7: message 1 (user): empty" in report.text().split("\n")
 
 
 def test_shares_are_reported_as_asked_and_as_got():

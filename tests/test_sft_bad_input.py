@@ -110,8 +110,8 @@ ROWS = ("--data", "rows.jsonl")
         (["--template", "open.jinja"], ["--template open.jinja", "line 1"]),
         (["--template", "endless.jinja"], ["--template endless", "end-of-turn token", "never learn to stop"]),
         (["--push", "nonsense"], ["--push nonsense", "ORG/NAME"]),
-        (["--lora", 4, "--lora-targets", "lm_head"], ["--lora-targets", "lm_head"]),
-        (["--lora", 4, "--lora-targets", "q_porj"], ["--lora-targets", "q_porj"]),
+        (["--lora", 4, "--merge", "--lora-targets", "lm_head"], ["--lora-targets", "lm_head"]),
+        (["--lora", 4, "--merge", "--lora-targets", "q_porj"], ["--lora-targets", "q_porj"]),
     ],
 )  # fmt: skip
 def test_a_wrong_flag_is_one_line_that_names_it(refused, flags, words):
@@ -286,7 +286,8 @@ def test_rows_that_cannot_be_read_are_counted_with_their_reason_and_the_rest_is_
         clinic("rows.jsonl", [*rows[:5], *wrong, *rows[5:]])
         ended = commands()(*SMALL, *ROWS, "--dry-run", "--max-steps", 2)
     assert ended.code == 0, ended.talk
-    assert ended.said["left_out"] == {"unreadable": 3, "holds a control token of the template": 1}
+    assert ended.said["left_out"] == 4
+    assert "(3 unreadable; 1 holds a control token of the template)" in ended.talk
     for number in (6, 7, 8, 9):
         assert f"rows.jsonl: row {number}: " in ended.talk
 

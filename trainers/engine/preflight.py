@@ -10,7 +10,7 @@ A trainer with checks of its own hands them to `examine` as `extra`.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from schemas.settings import InputError
@@ -48,6 +48,8 @@ class Report:
     lengths: Lengths
     sets: Mapping[str, SetTally]
     samples: tuple[str, ...] = ()
+    unmeasured: Mapping[str, SetTally] = field(default_factory=dict)
+    """Held-out rows that nothing can be measured on."""
 
     @property
     def refused(self) -> tuple[Check, ...]:
@@ -67,8 +69,10 @@ class Report:
         ]
         for data, one in self.sets.items():
             for reason, rows in one.left_out.most_common():
-                lines.append(f"left out: {rows:,} of {one.read:,} rows of {data}: {reason}")
-                lines += [f"    {example.place}: {example.detail}".rstrip(": ") for example in one.examples[reason]]
+                lines += [f"left out: {rows:,} of {one.read:,} rows of {data}: {reason}", *one.shown(reason)]
+        for name, one in self.unmeasured.items():
+            for reason, rows in one.left_out.most_common():
+                lines += [f"not measured on: {rows:,} rows of {name}: {reason}", *one.shown(reason)]
         for number, sample in enumerate(self.samples, 1):
             lines += [
                 f"sample {number}, under the loss what is marked:",
@@ -103,14 +107,14 @@ def examine(
     leaks: Sequence[Leak],
     memory: Check,
     micro: int,
-    unmeasured: Mapping[str, Mapping[str, int]] | None = None,
+    unmeasured: Mapping[str, SetTally] | None = None,
     shares: Sequence[Share] = (),
     samples: Sequence[str] = (),
     extra: Sequence[Check] = (),
 ) -> Report:
     """Everything that is known before training, judged; `held_out` rows are kept from it to measure the loss on.
 
-    `unmeasured` are those that cannot be: name of the evaluation set -> reason -> rows.
+    `unmeasured` are those that cannot be, by evaluation set.
     """
     lengths = lengths_of(tally, micro)
     checks = (
@@ -124,7 +128,7 @@ def examine(
         memory,
         *extra,
     )
-    return Report(checks, lengths, tally.sets, tuple(samples))
+    return Report(checks, lengths, tally.sets, tuple(samples), unmeasured or {})
 
 
 def refuse(report: Report) -> None:
@@ -222,13 +226,13 @@ def _shares(shares: Sequence[Share]) -> list[Check]:
     return [Check("shares", passed=True, said="; ".join(share.told() for share in shares))] if shares else []
 
 
-def _held_out(rows: int, unmeasured: Mapping[str, Mapping[str, int]]) -> Check:
+def _held_out(rows: int, unmeasured: Mapping[str, SetTally]) -> Check:
     told = (
         f"{rows:,} held-out rows"
         if rows
         else "no held-out rows: nothing will show when the model starts to learn by heart"
     )
-    others = [f"{count:,} of {name}: {why}" for name, one in unmeasured.items() for why, count in one.items()]
+    others = [f"{count:,} of {name}: {why}" for name, one in unmeasured.items() for why, count in one.left_out.items()]
     return Check("held out", passed=True, said=told + f"; not measured on: {', '.join(others)}" * bool(others))
 
 

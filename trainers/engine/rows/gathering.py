@@ -1,7 +1,6 @@
 """All data sets of a run rendered into token ids, drawn in their shares, put in one order, and held against their evaluation sets."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +13,7 @@ from trainers.engine.rows.drawing import Draw, Pen
 from trainers.engine.rows.encoding import SAMPLES, encode, put_in_order
 from trainers.engine.rows.leaks import Leak, Shared, Text, shared
 from trainers.engine.rows.mixture import Share, counts_of, mixed
-from trainers.engine.rows.tally import Tally
+from trainers.engine.rows.tally import SetTally, Tally
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,8 +122,8 @@ class HeldOut(NamedTuple):
     """Name of the set (held_out, general, general_probe) -> rows that are measured."""
     leaks: Sequence[Leak]
     """Conversations on both sides that refuse the run."""
-    unmeasured: dict[str, Counter[str]]
-    """Name of the set -> reason -> rows that would have been measured on."""
+    unmeasured: dict[str, SetTally]
+    """Name of the set -> rows that would have been measured on, by reason; those that are measured are not counted."""
 
 
 def hold_out(
@@ -145,21 +144,13 @@ def hold_out(
     say("comparing with the held-out rows")
     found = _shared(sets, trained or [None] * len(sets))
     named = list(zip(names_of(sets), sets, strict=True))
-    rows, unmeasured = dict[str, int](), dict[str, Counter[str]]()
+    rows, tally = dict[str, int](), Tally()
     for name in MEASURED:
-        tally = Tally()
         some = [one for one in named if one[1].choice.general == (name == "general")]
         sample = _sample(_held(some, found.alike, name, tally), most, seed)
         rows[name] = _measure(folder, name, sample, renderer, tally)
-        unmeasured[name] = tally.left_out
-    tally = Tally()
     rows["general_probe"] = _measure(folder, "general_probe", general_probe() if most else [], renderer, tally)
-    unmeasured["general_probe"] = tally.left_out
-    return HeldOut(
-        {name: count for name, count in rows.items() if count},
-        found.leaks,
-        {name: reasons for name, reasons in unmeasured.items() if reasons},
-    )
+    return HeldOut({name: count for name, count in rows.items() if count}, found.leaks, tally.sets)
 
 
 def _shared(sets: Sequence[Opened], trained: "Sequence[NDArray[np.bool_] | None]") -> Shared:

@@ -32,6 +32,10 @@ class SetTally:
         """Rows there were."""
         return self.kept + self.left_out.total()
 
+    def shown(self, reason: str) -> list[str]:
+        """Examples of a reason, a line each."""
+        return [f"    {example.place}: {example.detail}".rstrip(": ") for example in self.examples[reason]]
+
 
 @dataclass
 class Tally:
