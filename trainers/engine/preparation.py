@@ -107,7 +107,9 @@ class Preparation:
             config = AutoConfig.from_pretrained(self.model.path, revision=self.model.revision, trust_remote_code=False)
             shape = ModelShape.of_config(config, lora=lora_of(settings), eager=settings.attention == "eager")
         except (ValueError, KeyError, OSError) as wrong:
-            raise InputError(f"--model {self.model.name}: {one_line(wrong)}") from None
+            targets = ",".join(settings.lora_targets)
+            blamed = f"--lora-targets {targets}" if "arget modules" in str(wrong) else f"--model {self.model.name}"
+            raise InputError(f"{blamed}: {one_line(wrong)}") from None
         return shape, type(config).__name__.removesuffix("Config")
 
     def _sized(self, shape: ModelShape, architecture: str) -> _Sized:
