@@ -143,10 +143,13 @@ def test_adapters_are_learnt_alike(place: Clinic, profile: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["single", *PROFILES])
-def test_adapters_load_with_plain_transformers(place: Clinic, profile: str):
+def test_adapters_load_with_plain_transformers_where_their_base_is(
+    place: Clinic, monkeypatch: pytest.MonkeyPatch, profile: str
+):
     from transformers import AutoModelForCausalLM
 
     base = place.trained("single")
+    monkeypatch.chdir(base.parent)
     model = AutoModelForCausalLM.from_pretrained(place.trained(profile, "--lora", 4, model=base))
     ids = torch.tensor([[1, 5, 9, 30, 31]])
     assert not torch.allclose(model(ids).logits, AutoModelForCausalLM.from_pretrained(base)(ids).logits, atol=1e-3)

@@ -20,7 +20,7 @@ PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "peft", "
 ON = {
     "held_out": "held-out rows of the training sets",
     "general": "held-out rows of the general sets",
-    "general_probe": "60 general conversations that ship with suwen",
+    "general_probe": "general conversations that ship with suwen",
 }
 
 
