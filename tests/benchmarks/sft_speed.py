@@ -119,7 +119,7 @@ def stage(job: Job) -> dict[str, Any]:
     job.at("ours").mkdir()
     job.at("ours/validation.jsonl").write_text(held_out, encoding="utf-8")
     job.at("ours/train.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    order = mixed([len(lines)], [None], 0).rows
+    order = mixed([len(lines)], [len(lines)], 0).rows
     job.at("bare.jsonl").write_text("\n".join(lines[row] for row in order), encoding="utf-8")
     told = {"rows": len(lines), "tokens": sum(lengths), "longest": max(lengths)}
     return told | machine(job, sum(length**2 for length in lengths) / sum(lengths))
