@@ -192,6 +192,9 @@ class Preparation:
                 f"packed {len(gathered.order):,} rows into {sequences:,} of {settings.max_length:,} tokens, "
                 f"{packs.fill(gathered.lengths, settings.max_length):.1%} full"
             )
+        round_ = settings.micro_batch * spread.processes
+        if spread.processes > 1 and (again := -sequences % round_):
+            say(f"{again} sequences come twice in an epoch, so that every process has as many")
         return batch_maths(
             sequences=sequences,
             batch=settings.batch,

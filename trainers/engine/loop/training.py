@@ -203,7 +203,7 @@ class Training(Trainer):
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
+        super()._save(output_dir, state_dict and self._without_ties(state_dict))
         if not self.args.should_save:
             return
         folder = Path(output_dir or self.args.output_dir)
@@ -216,6 +216,12 @@ class Training(Trainer):
         (folder / CARD).unlink(missing_ok=True)  # PEFT's, which names the base by its path
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(self.out / CARD, folder / CARD)
+
+    def _without_ties(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """Weights that a process of ZeRO-2 hands over as copies of one another, once; transformers ties them again."""
+        ties: Mapping[str, str] = self.accelerator.unwrap_model(self.model).all_tied_weights_keys
+        copies = {name for name, source in ties.items() if name in state_dict and source in state_dict}
+        return {name: weight for name, weight in state_dict.items() if name not in copies}
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Our card, never TRL's; TRL calls this before every checkpoint."""
