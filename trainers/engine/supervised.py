@@ -6,6 +6,7 @@ from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
 from trainers.engine.finishing import card_so_far, finish
+from trainers.engine.loop.allocation import keep_freed_memory
 from trainers.engine.loop.checkpoints import resume_point
 from trainers.engine.loop.token_means import TokenMeans
 from trainers.engine.loop.trackers import report_to
@@ -29,6 +30,8 @@ class Supervised(TokenMeans, Training, SFTTrainer):
 def fine_tune(run: Run, settings: "Sft") -> Outcome:
     """Train to the end, from the last whole checkpoint where there is one; raises Stopped and InputError."""
     disable_progress_bar()  # of the weights being loaded
+    if run.spread.device == "cpu":
+        keep_freed_memory()
     held = {name: rows for name in HELD if (rows := ordered(run.folder, name))}
     lora = lora_of(settings)
     tokenizer = load_tokenizer(run.tokenizer)

@@ -6,7 +6,7 @@ A template that can be trained marks what the model writes with {% generation %}
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.base import Message
 from schemas.settings import InputError
@@ -90,7 +90,24 @@ def adopt(tokenizer: "PreTrainedTokenizerFast", template: Template) -> tuple[int
         taken = {tokenizer.eos_token_id, *stops}
         pads = [pad for pad in PADS if vocabulary.get(pad, tokenizer.eos_token_id) not in taken]
         tokenizer.pad_token = pads[0] if pads else tokenizer.eos_token
+    if template.name != "own":
+        tokenizer.response_template = _response(tokenizer, stops)
     return stops
+
+
+def _response(tokenizer: "PreTrainedTokenizerFast", stops: Sequence[int]) -> dict[str, Any]:
+    """Where `transformers serve` finds the answer in what was generated; travels in tokenizer_config.json.
+
+    Without it the server goes by the architecture: of any Qwen it expects ChatML, and else gives the prompt back with the
+    answer. A model's own template may bring thinking or tools, and is left as it is.
+    """
+    prompt = draw(tokenizer, [PROBE[:1]], prompt=True)[0].text
+    ends = "|".join(re.escape(str(tokenizer.convert_ids_to_tokens(stop))) for stop in stops)
+    return {
+        "defaults": {"role": "assistant"},
+        "start_anchor": prompt.rpartition(PROBE[0].content)[2],
+        "fields": {"content": {"close_pattern": rf"\s*(?:{ends})", "content": "text"}},
+    }
 
 
 def draw(
