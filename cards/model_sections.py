@@ -165,6 +165,8 @@ def _perplexity(one: Measured, loss: float | None) -> str:
 
 
 def _forgetting(facts: ModelFacts) -> str:
+    if facts.made_here:
+        return "It began with random weights: there was nothing to forget."
     probes = [one for one in facts.measured if one.general]
     told = [
         f"{'**It forgot**: on' if change > FORGOT else 'Little or nothing was forgotten: on'} {one.rows:,} general rows the loss "

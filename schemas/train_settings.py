@@ -128,7 +128,7 @@ class TrainSettings(Settings):
     """Go on from the last whole checkpoint in --out, to the bit."""
     track: tuple[Tracker, ...] = ("tensorboard",)
     """Where curves go, repeatable: tensorboard (files in --out), trackio, wandb, none. Projects there are private."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Order of the rows, dropout, weights made on the spot."""
     dry_run: bool = False
     """Stop behind the preflight: what would be trained on, batch maths, memory, two rendered samples."""

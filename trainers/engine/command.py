@@ -50,6 +50,8 @@ def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
             outcome = ready if isinstance(ready, Outcome) else launch(ready)
             if outcome.code == 0 and place:
                 outcome = _pushed(outcome, place, settings)
+    except OSError as wrong:
+        raise InputError(f"--out {settings.out}: {wrong.filename or ''}: {wrong.strerror or wrong}") from None
     except KeyboardInterrupt:
         outcome = Outcome(code=STOPPED, message="stopped before the first step; nothing was trained")
     except Unavailable as lost:

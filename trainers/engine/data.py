@@ -3,6 +3,7 @@ r"""The one renderer and the one loss mask: a conversation as a model is trained
 <|im_start|>user\n胃疼怎么办？<|im_end|>\n<|im_start|>assistant\n【先做胃镜。<|im_end|>】\n      【…】 is under the loss
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import takewhile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 AT_ONCE = 2048  # conversations a tokenizer call takes: every core has enough to do, and offsets do not fill the memory
 IGNORED = -100  # label of a token outside the loss, as torch's cross entropy has it
 INVERSE, PLAIN = "\x1b[7m", "\x1b[0m"
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Unfit(Exception):
@@ -120,9 +122,9 @@ class Renderer:
         opening, closing = (INVERSE, PLAIN) if ansi else ("【", "】")
         pieces, at = list[str](), 0
         for start, end in rendered.spans:
-            pieces += [rendered.text[at:start], opening, rendered.text[start:end], closing]
+            pieces += [_shown(rendered.text[at:start]), opening, _shown(rendered.text[start:end]), closing]
             at = end
-        return "".join([*pieces, rendered.text[at:]])
+        return "".join([*pieces, _shown(rendered.text[at:])])
 
     def _render_some(self, conversations: Sequence[Sequence[Message]]) -> list[Rendered | Unfit]:
         answered = [_kept(messages, 0) for messages in conversations]
@@ -263,6 +265,11 @@ def control_words(tokenizer: "PreTrainedTokenizerFast") -> list[str]:
         for token in tokenizer.added_tokens_decoder.values()
         if token.special or (token.content in template and not token.content.isspace())
     ]
+
+
+def _shown(text: str) -> str:
+    """Text for a terminal: what would move its cursor, colour it or turn it round is written as its code."""
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _exchanges(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:

@@ -44,6 +44,7 @@ class Preparation:
         self.settings, self.model, self.sets, self.out = settings, model, sets, out
         self.folder = fresh_folder(out)
         self.tally = Tally()
+        self.positions: int | None = None
 
     def run(self, mark: str) -> Run | Outcome:
         """Tokenizer, rows, checks, and then the record that every process reads."""
@@ -55,6 +56,7 @@ class Preparation:
         stops = adopt(tokenizer, template)
         renderer = Renderer(tokenizer, max_length=settings.max_length)
         gathered = gather(self.sets, renderer, self.folder, self.tally, seed=settings.seed, say=say)
+        self._check_positions()
         held_out = hold_out(
             self.sets,
             renderer,
@@ -110,7 +112,17 @@ class Preparation:
             targets = ",".join(settings.lora_targets)
             blamed = f"--lora-targets {targets}" if "arget modules" in str(wrong) else f"--model {self.model.name}"
             raise InputError(f"{blamed}: {one_line(wrong)}") from None
+        self.positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         return shape, type(config).__name__.removesuffix("Config")
+
+    def _check_positions(self) -> None:
+        """A model has as many positions as it was made with; behind them it stops, or says anything."""
+        longest = max(self.tally.lengths, default=0)
+        if self.positions and longest > self.positions:
+            raise InputError(
+                f"--max-length {self.settings.max_length}: the longest row has {longest:,} tokens, and {self.model.name} has "
+                f"{self.positions:,} positions; --max-length {self.positions} at most"
+            )
 
     def _sized(self, shape: ModelShape, architecture: str) -> _Sized:
         settings = self.settings

@@ -59,7 +59,8 @@ def prepare(settings: "Sft") -> Run | Outcome:
 def _licensed(one: Opened, known: str) -> Opened:
     """Rows that state no licence have the one that the user knows."""
     licenses = Counter(one.licenses)
-    licenses[known] += licenses.pop("", 0)
+    unstated = licenses.pop("", 0)
+    licenses[known] += unstated
     return dataclasses.replace(one, licenses=dict(+licenses))
 
 

@@ -8,6 +8,7 @@
 """
 
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ FAILURE = re.compile(
     re.MULTILINE,
 )
 RAISED = re.compile(r"^ {2}(?P<name>[A-Za-z_][\w.]*)(?:: (?P<words>.*))?$", re.MULTILINE)
+NO_ROOM = 1 << 22
+"""Bytes of a disk below which it is full: no file of a checkpoint but the smallest fits."""
 NO_MEMORY = ("out of memory", "OutOfMemory", "can't allocate memory", "MemoryError")
 """What CUDA, torch's CPU allocator and Python say."""
 
@@ -90,6 +93,14 @@ def _told(failure: Failure, run: Run) -> str:
     if not failure.raised:
         return f"{process} ended with exit code {failure.code}"
     return f"{process} failed: {failure.raised.rpartition('.')[2]}: {failure.words}"
+
+
+def disk_full(run: Run) -> str:
+    """One line when there is next to no room where OUT is, which the libraries do not always say; else empty."""
+    free = shutil.disk_usage(run.out).free
+    if free > NO_ROOM:
+        return ""
+    return f"--out {run.out}: the disk is full; make room, and the same command with --resume goes on from the last checkpoint"
 
 
 def out_of_memory(said: str, run: Run) -> str:

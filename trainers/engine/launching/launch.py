@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from schemas.settings import RECIPES, InputError
 from schemas.train_settings import Profile
-from trainers.engine.launching.failures import out_of_memory, told_failure
+from trainers.engine.launching.failures import disk_full, out_of_memory, told_failure
 from trainers.engine.launching.stopping import STOPPED, forget_requests, listening
 from trainers.engine.launching.worker import TALK, first_process, held_lifeline, trained
 from trainers.engine.run import Batches, Outcome, Run, Spread
@@ -221,8 +221,8 @@ def _here(run: Run) -> Outcome:
             return trained(run)
     except KeyboardInterrupt:
         return AT_ONCE
-    except (MemoryError, RuntimeError) as wrong:
-        if told := out_of_memory(repr(wrong), run):
+    except (MemoryError, RuntimeError, OSError) as wrong:
+        if told := out_of_memory(repr(wrong), run) or disk_full(run):
             return Outcome(code=STOPPED, message=told)
         raise
 

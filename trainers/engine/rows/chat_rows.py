@@ -64,6 +64,8 @@ def messages_of(row: Mapping[str, Any], layout: Layout) -> tuple[Message, ...]:
     said = tuple(_message(number, *turn) for number, turn in enumerate(layout.said(row), 1))
     if not any(message.role == "assistant" for message in said):
         raise ValueError("no assistant turn" if said else "nothing is said in it")
+    if not any(message.role == "user" for message in said):
+        raise ValueError("no question: nobody but the assistant speaks")
     return said
 
 

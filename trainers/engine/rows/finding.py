@@ -36,6 +36,10 @@ SPLIT_WORDS: dict[str, Split] = {
 SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_WORDS)})(?![a-z])")
 
 
+FILES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".zst")
+"""A name that ends so is meant for a file, whatever else it could be."""
+
+
 class Found(NamedTuple):
     """Where the rows of a choice are, before any of them is read."""
 
@@ -95,7 +99,7 @@ def _found(choice: DataChoice) -> Found:
             raise InputError(f"{choice}: a revision is for data sets on the Hub, and {choice.where} is on this disk")
         name = path.resolve().name
         return _release(choice, path, name, "") if (path / MANIFEST).exists() else _table(choice, path, name, "")
-    if not NAME.fullmatch(choice.where):
+    if not NAME.fullmatch(choice.where) or Path(choice.where).suffix in FILES:
         raise InputError(f"{choice.where}: no such file or folder, and not ORG/NAME on the Hub")
     configs = [f"{glob.escape(config)}/*{suffix}" for config in choice.configs for suffix in SUFFIXES]
     patterns = [MANIFEST, *configs] if choice.configs else SUFFIXES
