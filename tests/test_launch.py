@@ -348,9 +348,10 @@ def test_an_exception_is_told_in_one_line_and_its_traceback_kept(tmp_path: Path,
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
+@pytest.mark.slow  # once in a long session it ended with code 1, and its words were not kept; they are now
 def test_under_the_users_own_launcher_one_process_prepares_and_each_trains(tmp_path: Path, command):
     code, out, talk = command(ring(tmp_path / "out").out, *TORCHRUN).ends()
-    assert code == 0
+    assert code == 0, talk
     assert json.loads(out)["figures"]["sum"] == 3
     assert talk.count("prepared") == 1
 
