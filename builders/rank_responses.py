@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from schemas.preference import Preference
 from schemas.settings import BuildSettings, InputError, run_command
-from schemas.source_settings import columns_of
+from schemas.source_settings import Columns
 
 if TYPE_CHECKING:
     from builders.engine.ask import Ask
@@ -43,7 +43,7 @@ class RankResponses(BuildSettings):
     """Of --data in splits, this one; what was held out for evaluation stays out of the rewards, too."""
     format: str | None = None
     """How a row of --data without messages is understood, e.g. toyhom, cmdd; default: told from its columns."""
-    columns: str | None = None
+    columns: Columns | None = None
     """For rows of no known format: which column holds what, e.g. question=ask,answer=reply."""
     policy: str | None = None
     """Model whose answers are ranked, the one to be trained, as MODEL[@ENDPOINT]; default: the --teacher."""
@@ -69,13 +69,6 @@ class RankResponses(BuildSettings):
     """Have nobody judge: write the answers to a blind sheet, FILE.csv or, for Label Studio, FILE.json; and to --out (build/candidates) who wrote them."""
     out: Path = Path("build/preferences")
     """Folder to write the data set to; it is a Hub repository as it stands."""
-
-    @field_validator("columns")
-    @classmethod
-    def _columns_are_pairs(cls, value: str | None) -> str | None:
-        if value is not None:
-            columns_of(value)
-        return value
 
     def for_the_record(self) -> dict[str, Any]:
         """As ever; of a rubric's file its name alone, and of sheets their number: they may be called after annotators."""

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from schemas.dialogue import Consultation, SimulatedDialogue
 from schemas.settings import BuildSettings, run_command
-from schemas.source_settings import columns_of
+from schemas.source_settings import Columns
 
 if TYPE_CHECKING:
     from builders.cases.reading import CaseRead
@@ -37,7 +37,7 @@ class SimulateDialogues(BuildSettings):
     """Where the cases come from: case files, a knowledge graph, or real questions, answers and consultations."""
     format: str | None = None
     """How a row is understood: case, ai_hospital, huatuo_cases, graph, or any format of real consultations. Default: told from it."""
-    columns: str | None = None
+    columns: Columns | None = None
     """For real rows of no known format: which column holds what, e.g. question=ask,answer=reply."""
     words: tuple[Path, ...] = ()
     """More medical words to measure with: a file or folder of word lists, one kind of word each."""
@@ -59,13 +59,6 @@ class SimulateDialogues(BuildSettings):
     """Reject a consultation in which the patient speaks more often than this against the case."""
     keep_flawed: bool = False
     """Keep consultations with a premature diagnosis, contradictions, leaks or no conclusion; each row says which."""
-
-    @field_validator("columns")
-    @classmethod
-    def _columns_are_pairs(cls, value: str | None) -> str | None:
-        if value is not None:
-            columns_of(value)
-        return value
 
 
 def flaw_of(found: Consultation, settings: SimulateDialogues, *, concluded: bool) -> tuple[str, str] | None:

@@ -1,12 +1,29 @@
 """The flags of builders that start from real questions, answers and consultations."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import field_validator
+from pydantic import AfterValidator
 from pydantic_settings import CliPositionalArg
 
 from schemas.settings import BuildSettings
+
+
+def columns_of(value: str) -> dict[str, str]:
+    """`question=ask,answer=reply` as {"question": "ask", …}; raises ValueError."""
+    pairs = [pair.split("=", 1) for pair in value.split(",")]
+    if wrong := next((pair for pair in pairs if len(pair) != 2 or not all(pair)), None):
+        raise ValueError(f"expected FIELD=COLUMN pairs, e.g. question=ask,answer=reply, got {'='.join(wrong)!r}")
+    return {field.strip(): column.strip() for field, column in pairs}
+
+
+def _pairs(value: str) -> str:
+    columns_of(value)
+    return value
+
+
+Columns = Annotated[str, AfterValidator(_pairs)]
+"""Which column holds what, as FIELD=COLUMN pairs with commas between them."""
 
 
 class SourceSettings(BuildSettings):
@@ -18,22 +35,7 @@ class SourceSettings(BuildSettings):
     """Real rows: JSON, JSON Lines, CSV (GB18030, too) or Parquet, a folder of them, or ORG/NAME[@REVISION] on the Hub."""
     format: str | None = None
     """How a row is understood, e.g. toyhom, huatuo26m, cmdd, sharegpt; a wrong name lists all. Default: told from the columns."""
-    columns: str | None = None
+    columns: Columns | None = None
     """For rows of no known format: which column holds what, e.g. question=ask,answer=reply,department=dept."""
     words: tuple[Path, ...] = ()
     """More medical words to guard: a file or folder of word lists, one kind of word each (disease, symptom, drug, test)."""
-
-    @field_validator("columns")
-    @classmethod
-    def _columns_are_pairs(cls, value: str | None) -> str | None:
-        if value is not None:
-            columns_of(value)
-        return value
-
-
-def columns_of(value: str) -> dict[str, str]:
-    """`question=ask,answer=reply` as {"question": "ask", …}; raises ValueError."""
-    pairs = [pair.split("=", 1) for pair in value.split(",")]
-    if wrong := next((pair for pair in pairs if len(pair) != 2 or not all(pair)), None):
-        raise ValueError(f"expected FIELD=COLUMN pairs, e.g. question=ask,answer=reply, got {'='.join(wrong)!r}")
-    return {field.strip(): column.strip() for field, column in pairs}

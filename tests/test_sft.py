@@ -303,7 +303,7 @@ def test_adapters_are_saved_alone_and_merged_they_are_base_plus_adapters(home, d
     assert not (adapters.out / "model.safetensors").exists()
     config = json_of(adapters, "adapter_config.json")
     assert (config["r"], config["lora_alpha"]) == (4, 8)
-    assert str(home) not in json.dumps(config)
+    assert str(home) not in json.dumps(config, ensure_ascii=False)
     assert not list(merged.out.glob("adapter_*"))
     assert weights(merged.out) != weights(doctor.out)
     ids = AutoTokenizer.from_pretrained(merged.out)(asked(5), return_tensors="pt")["input_ids"]

@@ -4,12 +4,12 @@ As in Zhongjing (arXiv 2308.03549) the whole ranking goes to the third one: answ
 can run in a circle, the order of one person cannot.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 from builders.engine.errors import Reject
+from builders.engine.judge import kappa
 from builders.ranking.pairs import competition
 
 MOST = 3
@@ -56,18 +56,7 @@ def agreement(groups: Iterable[Mapping[str, Sequence[int]]]) -> Agreement:
     """Of all groups together, each pair of answers in the order in which the group lists them."""
     twice = [list(orders.values())[:2] for orders in groups if len(orders) > 1]
     verdicts = [pair for first, second in twice for pair in _verdicts(first, second)]
-    return Agreement(cohens_kappa(verdicts), len(verdicts), len(twice))
-
-
-def cohens_kappa(verdicts: Sequence[tuple[int, int]]) -> float | None:
-    """(p_o - p_e) / (1 - p_e) with the marginals of each of the two (Cohen 1960)."""
-    if not verdicts:
-        return None
-    count = len(verdicts)
-    observed = sum(one == other for one, other in verdicts) / count
-    firsts, seconds = (Counter(pair[side] for pair in verdicts) for side in (0, 1))
-    expected = sum(firsts[verdict] * seconds[verdict] for verdict in firsts) / count**2
-    return None if expected == 1 else (observed - expected) / (1 - expected)
+    return Agreement(kappa(verdicts, scale=(-1, 0, 1)), len(verdicts), len(twice))
 
 
 def _verdicts(first: Sequence[int], second: Sequence[int]) -> Iterator[tuple[int, int]]:

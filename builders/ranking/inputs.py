@@ -1,12 +1,11 @@
 """Where prompts come from: what one --data means, by split, and whether its rows have `messages`."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from builders.engine.folder import MANIFEST, files_by_config, manifest_of
-from builders.sources.formats.data_files import data_files
+from builders.sources.formats.data_files import data_files, split_of
 from builders.sources.formats.parts import part_of
 from builders.sources.messages import FORMAT as MESSAGES
 from builders.sources.raw_rows import files_of_lines, first_rows, mostly
@@ -14,8 +13,6 @@ from schemas.settings import InputError
 
 Wanted = Literal["train", "validation", "test", "all"]
 COLUMN = "messages"
-WORDS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation"}
-SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|dev|test)(?![a-z])")
 
 
 def inputs_of(where: str, split: Wanted) -> list[str]:
@@ -40,12 +37,6 @@ def has_messages(inputs: Iterable[str]) -> bool:
     return all(not files_of_lines(name) and mostly(MESSAGES.fits, first_rows(name)) for name in inputs)
 
 
-def split_of(name: str) -> str:
-    """The split that a file is named after; "" when it is named after none."""
-    found = SPLIT.search(Path(name).name.lower())
-    return WORDS.get(found[1], found[1]) if found else ""
-
-
 def _of_release(folder: Path, config: str, split: Wanted) -> list[str]:
     configs = files_by_config(manifest_of(folder, "--data"))
     if config and config not in configs:
@@ -59,8 +50,8 @@ def _of_release(folder: Path, config: str, split: Wanted) -> list[str]:
 
 def _of_split(where: str, files: dict[str, str], split: Wanted) -> list[str]:
     """Files of the split; one that is named after none belongs to every split."""
-    chosen = [path for path, name in files.items() if split == "all" or split_of(name) in (split, "")]
+    chosen = [path for path, name in files.items() if split == "all" or split_of(Path(name).name) in (split, "")]
     if not chosen:
-        there = ", ".join(sorted(set(map(split_of, files.values()))))
+        there = ", ".join(sorted({split_of(Path(name).name) for name in files.values()}))
         raise InputError(f"--data {where}: no rows in the split {split!r}; it has {there}; choose with --split")
     return chosen

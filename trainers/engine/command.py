@@ -27,7 +27,6 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
 Prepare = Callable[[], Run | Outcome]
@@ -35,31 +34,37 @@ Prepare = Callable[[], Run | Outcome]
 
 def carry_out(settings: TrainSettings, prepare: Prepare) -> int:
     """Prepare, launch, push; the last line on stdout is one JSON object. Returns the exit code."""
-    from trainers.engine.hub.push import place_for_model
-    from trainers.engine.launching.launch import inside_launcher, launch
+    from trainers.engine.launching.launch import inside_launcher
     from trainers.engine.loop.trackers import report_to
 
     keep_quiet()
     report_to(settings.track)
-    if inside_launcher():
-        return _one_of_many(settings, prepare)
     try:
-        place = None if settings.dry_run else place_for_model(settings.push, public=settings.public)
-        with only_builder_of(settings.out):
-            ready = prepare()
-            outcome = ready if isinstance(ready, Outcome) else launch(ready)
-            if outcome.code == 0 and place:
-                outcome = _pushed(outcome, place, settings)
+        outcome = _one_of_many(settings, prepare) if inside_launcher() else _alone(settings, prepare)
     except OSError as wrong:
-        raise InputError(f"--out {settings.out}: {wrong.filename or ''}: {wrong.strerror or wrong}") from None
+        raise InputError(f"{wrong.filename or f'--out {settings.out}'}: {wrong.strerror or wrong}") from None
     except KeyboardInterrupt:
-        outcome = Outcome(code=STOPPED, message="stopped before the first step; nothing was trained")
+        outcome = Outcome(
+            code=STOPPED, message="stopped at once; the same command begins again, or goes on with --resume"
+        )
     except Unavailable as lost:
-        outcome = Outcome(code=STOPPED, message=f"{lost}; what is trained is kept, and the same command goes on")
+        outcome = Outcome(code=STOPPED, message=f"{lost}; the same command goes on where it stood")
     return _told(settings, outcome)
 
 
-def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
+def _alone(settings: TrainSettings, prepare: Prepare) -> Outcome:
+    """The usual case: this process prepares, starts what is needed, and pushes."""
+    from trainers.engine.hub.push import place_for_model
+    from trainers.engine.launching.launch import launch
+
+    place = None if settings.dry_run else place_for_model(settings.push, public=settings.public)
+    with only_builder_of(settings.out):
+        ready = prepare()
+        outcome = ready if isinstance(ready, Outcome) else launch(ready)
+        return _pushed(outcome, place, settings) if outcome.code == 0 and place else outcome
+
+
+def _one_of_many(settings: TrainSettings, prepare: Prepare) -> Outcome:
     """The user started the processes: the first prepares for all, and each trains."""
     from trainers.engine.launching.launch import first_process_prepares, launch
     from trainers.engine.launching.worker import first_process
@@ -68,8 +73,7 @@ def _one_of_many(settings: TrainSettings, prepare: Prepare) -> int:
         raise InputError("--push: under a launcher of your own, push afterwards: the same command without the launcher")
     with only_builder_of(settings.out) if first_process() else contextlib.nullcontext():
         ready = first_process_prepares(prepare, settings.out)
-        outcome = ready if isinstance(ready, Outcome) else launch(ready)
-    return _told(settings, outcome)
+        return ready if isinstance(ready, Outcome) else launch(ready)
 
 
 def _pushed(outcome: Outcome, place: "Place", settings: TrainSettings) -> Outcome:

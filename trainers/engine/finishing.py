@@ -1,11 +1,10 @@
 """The end of a run: weights, tokenizer, card and training.json take their places in OUT, the last one last.
 
-Everything is written under .run/final first: OUT holds a whole model or none, and a run that is killed here is finished
-by the next one from its last checkpoint.
+Everything is written under .run/final first, and training.json says that all of it has arrived: without it there is no
+model in OUT, and a run that is killed here is finished by the next one from its last checkpoint.
 """
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,9 @@ from cards.model_sections import license_of
 from cards.plots import curves_svg
 from schemas.settings import InputError
 from trainers.engine import models
+from trainers.engine.loop.checkpoints import to_disk
 from trainers.engine.loop.curves import curves_of
-from trainers.engine.opening import TRAINING
-from trainers.engine.run import Outcome, Run, Spread
+from trainers.engine.run import TRAINING, Outcome, Run, Spread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -107,22 +106,14 @@ def _in_place(run: Run, facts: ModelFacts, draft: Path) -> dict[str, Any]:
     }
     for name in files:
         (draft / name).chmod(0o644)  # safetensors' own files are for their owner alone
-        _to_disk(draft / name)
+        to_disk(draft / name)
         (draft / name).replace(run.out / name)
-    _to_disk(run.out)
+    to_disk(run.out)
     (draft / TRAINING).write_bytes(as_json(_training(run, facts, figures, files)))
-    _to_disk(draft / TRAINING)
+    to_disk(draft / TRAINING)
     (draft / TRAINING).replace(run.out / TRAINING)
-    _to_disk(run.out)
+    to_disk(run.out)
     return figures
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _clear_up(run: Run, *, base: bool) -> None:

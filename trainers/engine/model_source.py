@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from builders.engine.folder import CARD
 from builders.engine.hub_address import check_address, no_telemetry, one_line
 from schemas.settings import InputError
-from trainers.engine.run import ModelChoice
+from trainers.engine.run import TRAINING, ModelChoice
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
 
 MAY_BE = "a folder with config.json and weights, ORG/NAME[@REVISION] on the Hub, new:tiny or new:100m"
-TRAINING = "training.json"
 ADAPTERS = "adapter_config.json"
 WEIGHTS = re.compile(r"[^/]+\.safetensors(\.index\.json)?|pytorch_model.*\.bin(\.index\.json)?")
 SILENCE_SECONDS = 30.0

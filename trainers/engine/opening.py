@@ -12,10 +12,7 @@ from schemas.base import canonical
 from schemas.settings import InputError
 from schemas.train_settings import TrainSettings
 from trainers.engine.model_source import check_whole
-from trainers.engine.run import RUN, ModelChoice, Run
-
-TRAINING = "training.json"
-"""What a finished model says of itself; written last."""
+from trainers.engine.run import RUN, TRAINING, ModelChoice, Run
 
 NOT_OF_THE_RUN = (
     "recipe",

@@ -17,14 +17,14 @@ from trainers.engine.models import NEW, LoraChoice, attention_kernel, load_token
 from trainers.engine.opening import fresh_folder, recorded
 from trainers.engine.preflight import Report, examine, memory_check, refuse
 from trainers.engine.rows.data_sets import Conversation, Opened
-from trainers.engine.rows.encoding import ordered, put_in_order
+from trainers.engine.rows.encoding import in_parts, put_in_order
 from trainers.engine.rows.gathering import Gathered, HeldOut, gather, hold_out
 from trainers.engine.rows.tally import Tally
 from trainers.engine.run import BASE, Batches, ModelChoice, Outcome, Run, Spread
 from trainers.engine.templates import adopt, choose_template
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
     from trainers.sft import Sft
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class _Sized(NamedTuple):
     """How large the model is, and how it is spread."""
 
+    config: "PreTrainedConfig"
     shape: ModelShape
     spread: Spread
-    architecture: str
 
 
 class Preparation:
@@ -44,19 +44,18 @@ class Preparation:
         self.settings, self.model, self.sets, self.out = settings, model, sets, out
         self.folder = fresh_folder(out)
         self.tally = Tally()
-        self.positions: int | None = None
 
     def run(self, mark: str) -> Run | Outcome:
         """Tokenizer, rows, checks, and then the record that every process reads."""
         settings = self.settings
         self._make_model()
-        shape, architecture = self._shape()
+        config, shape = self._shape()
         tokenizer = load_tokenizer(self.model)
         template = choose_template(tokenizer, settings.template)
         stops = adopt(tokenizer, template)
         renderer = Renderer(tokenizer, max_length=settings.max_length)
         gathered = gather(self.sets, renderer, self.folder, self.tally, seed=settings.seed, say=say)
-        self._check_positions()
+        self._check_positions(config)
         held_out = hold_out(
             self.sets,
             renderer,
@@ -66,7 +65,7 @@ class Preparation:
             say=say,
             trained=gathered.trained,
         )
-        sized = self._sized(shape, architecture)
+        sized = self._sized(config, shape)
         report = self._examined(gathered, held_out, sized, renderer)
         print(report.text(), file=sys.stderr)
         refuse(report)
@@ -99,8 +98,8 @@ class Preparation:
         make_new(self.model.name, _said(self.sets), base, self.settings.seed)
         self.model = self.model.model_copy(update={"path": str(base.resolve())})
 
-    def _shape(self) -> tuple[ModelShape, str]:
-        """How large the model is, adapters included, and the name of its kind; before any row is rendered."""
+    def _shape(self) -> "tuple[PreTrainedConfig, ModelShape]":
+        """What the model is, and how large, adapters included; before any row is rendered."""
         from transformers import AutoConfig
 
         settings = self.settings
@@ -112,19 +111,19 @@ class Preparation:
             targets = ",".join(settings.lora_targets)
             blamed = f"--lora-targets {targets}" if "arget modules" in str(wrong) else f"--model {self.model.name}"
             raise InputError(f"{blamed}: {one_line(wrong)}") from None
-        self.positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-        return shape, type(config).__name__.removesuffix("Config")
+        return config, shape
 
-    def _check_positions(self) -> None:
+    def _check_positions(self, config: "PreTrainedConfig") -> None:
         """A model has as many positions as it was made with; behind them it stops, or says anything."""
         longest = max(self.tally.lengths, default=0)
-        if self.positions and longest > self.positions:
+        positions: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)  # ALiBi has none
+        if positions and longest > positions:
             raise InputError(
                 f"--max-length {self.settings.max_length}: the longest row has {longest:,} tokens, and {self.model.name} has "
-                f"{self.positions:,} positions; --max-length {self.positions} at most"
+                f"{positions:,} positions; --max-length {positions} at most"
             )
 
-    def _sized(self, shape: ModelShape, architecture: str) -> _Sized:
+    def _sized(self, config: "PreTrainedConfig", shape: ModelShape) -> _Sized:
         settings = self.settings
         spread = choose_spread(
             settings.profile,
@@ -134,7 +133,7 @@ class Preparation:
         )
         if settings.attention.startswith("flash") and spread.device == "cpu":
             raise InputError(f"--attention {settings.attention}: needs a GPU, and this run is on a CPU")
-        return _Sized(shape, spread, architecture)
+        return _Sized(config, shape, spread)
 
     def _fits(self, shape: ModelShape, spread: Spread) -> bool:
         room = self._room()
@@ -143,14 +142,9 @@ class Preparation:
     def _room(self) -> float | None:
         return self.settings.gpu_memory or min(of_gpus(), default=None)
 
-    def _adapters(self) -> ModelShape | None:
+    def _adapters(self, config: "PreTrainedConfig") -> ModelShape | None:
         """The same model under --lora 16, to say what would fit; None when it has adapters already."""
-        from transformers import AutoConfig
-
-        if self.settings.lora:
-            return None
-        config = AutoConfig.from_pretrained(self.model.path, revision=self.model.revision, trust_remote_code=False)
-        return ModelShape.of_config(config, lora=LoraChoice(16))
+        return None if self.settings.lora else ModelShape.of_config(config, lora=LoraChoice(16))
 
     def _planned(self, spread: Spread) -> Spread:
         """With --gpu-memory on a machine that has no GPU, the run as it would be on one that has."""
@@ -174,7 +168,7 @@ class Preparation:
         memory = memory_check(
             estimate(sized.shape, spread, load),
             self._room(),
-            lambda room: ways_to_fit(sized.shape, spread, load, room=room, adapters=self._adapters()),
+            lambda room: ways_to_fit(sized.shape, spread, load, room=room, adapters=self._adapters(sized.config)),
         )
         return examine(
             self.tally,
@@ -196,9 +190,7 @@ class Preparation:
             from trainers.engine.rows.packing import pack, packed_table
 
             packs = pack(gathered.lengths, settings.max_length)
-            rows = ordered(self.folder, "train")
-            assert rows is not None
-            packed_table(rows, packs, self.folder / "train.arrow")
+            packed_table(in_parts(self.folder, "train"), packs, self.folder / "train.arrow")
             sequences = len(packs)
             say(
                 f"packed {len(gathered.order):,} rows into {sequences:,} of {settings.max_length:,} tokens, "
@@ -235,7 +227,7 @@ class Preparation:
             shape=sized.shape,
             report=report,
             held_out=held_out,
-            architecture=sized.architecture,
+            architecture=type(sized.config).__name__.removesuffix("Config"),
             not_drawn=sum(one.size("train") for one in self.sets) - sum(one.read for one in self.tally.sets.values()),
         )
         (run.folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")

@@ -4,7 +4,8 @@ OUT/                          a Hub repository as it stands: weights, tokenizer,
   checkpoint-200/             whole or not there
   .run/run.json               this record
   .run/tokenizer/             with the chat template that is trained
-  .run/train, validation, …   tokenized rows: input_ids, labels (and seq_lengths when packed)
+  .run/parts, train.npy, …    tokenized rows and their order, see rows/encoding.py
+  .run/facts.json             what the card will say, as far as it is known before the first step
   .run/outcome.json           how it ended, written by the first process
 """
 
@@ -15,6 +16,8 @@ from pydantic import Field
 
 from schemas.base import Record
 
+TRAINING = "training.json"
+"""What a finished model says of itself; written last."""
 RUN = ".run"
 BASE = f"{RUN}/base"
 """Where a model that is made on the spot lies."""

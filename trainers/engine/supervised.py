@@ -14,13 +14,11 @@ from trainers.engine.loop.training import Training
 from trainers.engine.loop.trl_arguments import trl_arguments
 from trainers.engine.models import load_model, load_tokenizer, lora_config, lora_of
 from trainers.engine.rows.encoding import ordered
+from trainers.engine.rows.gathering import MEASURED, PROBE
 from trainers.engine.run import Outcome, Run
 
 if TYPE_CHECKING:
     from trainers.sft import Sft
-
-HELD = ("held_out", "general", "general_probe")
-"""Sets on which the loss is measured, where they have rows."""
 
 
 class Supervised(TokenMeans, Training, SFTTrainer):
@@ -32,7 +30,7 @@ def fine_tune(run: Run, settings: "Sft") -> Outcome:
     disable_progress_bar()  # of the weights being loaded
     if run.spread.device == "cpu":
         keep_freed_memory()
-    held = {name: rows for name in HELD if (rows := ordered(run.folder, name))}
+    held = {name: rows for name in (*MEASURED, PROBE) if (rows := ordered(run.folder, name))}
     lora = lora_of(settings)
     tokenizer = load_tokenizer(run.tokenizer)
     trainer = Supervised(

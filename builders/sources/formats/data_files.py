@@ -26,6 +26,24 @@ NO_ROWS_TO_USE = {REJECTED, "reports"}
 ON_THE_HUB = re.compile(rf"(?P<name>{NAME.pattern})(@(?P<revision>[^:]+))?(:(?P<config>.+))?")
 
 
+SPLITS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""Word in the name of a file or folder -> the split its rows are of."""
+SPLIT = re.compile(rf"(?<![a-z])({'|'.join(SPLITS)})(?![a-z])")
+
+
+def split_of(name: str) -> str:
+    """The split that a file or a folder is named after; "" when it is named after none."""
+    word = SPLIT.search(name.lower())
+    return SPLITS[word[1]] if word else ""
+
+
 class DataFile(NamedTuple):
     """A file of rows, as it was when it was found."""
 

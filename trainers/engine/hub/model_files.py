@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from builders.engine.folder import CARD, as_json, sha256_of
 from schemas.base import Record
 from schemas.settings import InputError
-from trainers.engine.opening import TRAINING
+from trainers.engine.run import TRAINING
 
 SAFETENSORS = ".safetensors"
 PUSHED = re.compile(

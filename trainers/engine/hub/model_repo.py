@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from builders.engine.folder import sha256_of
 from builders.engine.hub import Head, HubRepo
 from trainers.engine.hub.model_files import Training, training_of
-from trainers.engine.opening import TRAINING
+from trainers.engine.run import TRAINING
 
 
 class ModelHead(Head):

@@ -20,7 +20,7 @@ from schemas.settings import InputError
 from trainers.engine.hub.model_files import PICKLE, PUSHED, Model, publishable
 from trainers.engine.hub.model_repo import ModelHead, ModelRepo
 from trainers.engine.hub.model_words import card_to_push, said
-from trainers.engine.opening import TRAINING
+from trainers.engine.run import TRAINING
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete

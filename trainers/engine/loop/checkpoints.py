@@ -108,9 +108,10 @@ def settle(out: Path, step: int, mark: Mark) -> None:
     draft = writing(out, step)
     finished = draft / f"checkpoint-{step}"
     (finished / MARK).write_text(mark.model_dump_json(indent=2), encoding="utf-8")
-    _to_disk(finished)
+    for path in (*finished.rglob("*"), finished):
+        to_disk(path)
     finished.rename(out / finished.name)
-    _sync(out)
+    to_disk(out)
     shutil.rmtree(draft)
 
 
@@ -122,12 +123,8 @@ def keep_newest(out: Path, keep: int) -> None:
         shutil.rmtree(going)
 
 
-def _to_disk(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a loss of power."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

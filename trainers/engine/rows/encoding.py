@@ -110,13 +110,18 @@ def put_in_order(folder: Path, split: str, order: "NDArray[np.int64]") -> None:
 
 def ordered(folder: Path, split: str) -> "Dataset | None":
     """The rows of a split in their order, memory-mapped; None when there are none."""
-    import numpy as np
-    from datasets import Dataset, concatenate_datasets
+    from datasets import Dataset
 
     if (folder / f"{split}.arrow").exists():
         return Dataset.from_file(str(folder / f"{split}.arrow"))
-    if not (folder / f"{split}.npy").exists():
-        return None
+    return in_parts(folder, split) if (folder / f"{split}.npy").exists() else None
+
+
+def in_parts(folder: Path, split: str) -> "Dataset":
+    """The rows of a split in their order, where they lie in its parts."""
+    import numpy as np
+    from datasets import Dataset, concatenate_datasets
+
     parts = sorted((folder / "parts").glob(f"*-{split}.arrow"), key=lambda file: int(file.name.split("-")[0]))
     rows = concatenate_datasets([Dataset.from_file(str(file)) for file in parts])
     return rows.select(np.load(folder / f"{split}.npy"))

@@ -9,13 +9,12 @@ import contextlib
 import glob
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from builders.engine.folder import MANIFEST, files_by_config, manifest_of, sha256_of
-from builders.sources.formats.data_files import SUFFIXES, DataFile, data_files
+from builders.sources.formats.data_files import SUFFIXES, DataFile, data_files, split_of
 from builders.sources.formats.hub_files import NAME, downloaded
 from builders.sources.formats.parts import part_of
 from schemas.settings import InputError
@@ -25,19 +24,6 @@ from trainers.engine.rows.chat_tables import Split
 
 FLAG = "--data"
 COLUMN = "messages"
-SPLIT_WORDS: dict[str, Split] = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
-SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_WORDS)})(?![a-z])")
-
-
-FILES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".zst")
-"""A name that ends so is meant for a file, whatever else it could be."""
 
 
 class Found(NamedTuple):
@@ -99,7 +85,7 @@ def _found(choice: DataChoice) -> Found:
             raise InputError(f"{choice}: a revision is for data sets on the Hub, and {choice.where} is on this disk")
         name = path.resolve().name
         return _release(choice, path, name, "") if (path / MANIFEST).exists() else _table(choice, path, name, "")
-    if not NAME.fullmatch(choice.where) or Path(choice.where).suffix in FILES:
+    if not NAME.fullmatch(choice.where) or choice.where.endswith(tuple(SUFFIXES)):
         raise InputError(f"{choice.where}: no such file or folder, and not ORG/NAME on the Hub")
     configs = [f"{glob.escape(config)}/*{suffix}" for config in choice.configs for suffix in SUFFIXES]
     patterns = [MANIFEST, *configs] if choice.configs else SUFFIXES
@@ -185,9 +171,8 @@ def _by_split(files: Iterable[DataFile]) -> dict[Split, list[DataFile]]:
     """Files by the split that their own name says, or else the nearest folder's; without a word, train."""
     by_split: dict[Split, list[DataFile]] = {}
     for file in files:
-        words = (SPLIT_WORD.search(part.lower()) for part in reversed(Path(file.name).parts))
-        word = next((word[1] for word in words if word), "train")
-        by_split.setdefault(SPLIT_WORDS[word], []).append(file)
+        named = next(filter(None, map(split_of, reversed(Path(file.name).parts))), "train")
+        by_split.setdefault(cast("Split", named), []).append(file)
     return by_split
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Say = Callable[[str], None]
+PROBE = "general_probe"
 MEASURED = ("held_out", "general")
 """Held-out rows of the data sets to learn from, and of those replayed against forgetting."""
 ALIKE = "alike to a training row of its own data set"
@@ -149,7 +150,7 @@ def hold_out(
         some = [one for one in named if one[1].choice.general == (name == "general")]
         sample = _sample(_held(some, found.alike, name, tally), most, seed)
         rows[name] = _measure(folder, name, sample, renderer, tally)
-    rows["general_probe"] = _measure(folder, "general_probe", general_probe() if most else [], renderer, tally)
+    rows[PROBE] = _measure(folder, PROBE, general_probe() if most else [], renderer, tally)
     return HeldOut({name: count for name, count in rows.items() if count}, found.leaks, tally.sets)
 
 
