@@ -20,8 +20,6 @@ import polars
 import pytest
 from conftest import ROOT, outcome
 
-pytestmark = pytest.mark.train
-
 QUESTIONS = ["感冒要怎么预防？", "痛风要怎么预防？", "近视要怎么预防？"]
 ANSWERS = ["多喝水，多休息。", "少吃海鲜，少喝啤酒。", "少看屏幕，多去户外。"]
 TEMPLATE = "{% for said in messages %}{{ said.role }}：{{ said.content }}<end>{% endfor %}"
